@@ -1,0 +1,20 @@
+"""Errors a user can mend. The command line prints their message alone, without a traceback."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = ["InputError", "unknown_name"]
+
+
+class InputError(ValueError):
+    """An argument, setting or file is not what it must be; the message names it, what was given and what fits."""
+
+
+def unknown_name(kind: str, given: str, valid: Iterable[str]) -> InputError:
+    """The error for a name that is not among ``valid``, with the nearest valid name first."""
+    names = sorted(valid)
+    near = difflib.get_close_matches(given, names, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return InputError(f"unknown {kind} {given!r}.{hint} Valid: {', '.join(names)}.")
