@@ -1,0 +1,161 @@
+"""Spike events: rows of spikes in time order, and the map between time t and z = exp(t / tau)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from .errors import InputError
+
+__all__ = ["SpikeEvents", "to_time", "to_z"]
+
+_FLOAT32_LIMIT = 80.0  # exp(88.7) overflows float32; the margin is for the weighted sums of the neuron
+
+
+def to_z(t: Tensor, tau: float = 1.0) -> Tensor:
+    """Spike times as z = exp(t / tau).
+
+    Args:
+        t: spike times, any shape, in the unit of ``tau``; +inf means no spike and stays +inf.
+        tau: synaptic time constant, > 0.
+
+    Raises:
+        InputError: ``tau`` is not positive, ``t`` is NaN, or t / tau exceeds 80 in float32.
+    """
+    if not tau > 0:
+        raise InputError(f"tau must be positive, got {tau}")
+    if t.isnan().any():
+        raise InputError("t holds NaN; use inf for a spike that never comes")
+    x = t / tau
+    if x.dtype == torch.float32 and (x[x.isfinite()] > _FLOAT32_LIMIT).any():
+        raise InputError(
+            f"t / tau reaches {x[x.isfinite()].max().item():g}, beyond the {_FLOAT32_LIMIT:g} that exp can carry "
+            "in float32: use float64, or a larger tau"
+        )
+    return torch.exp(x)
+
+
+def to_time(z: Tensor, tau: float = 1.0) -> Tensor:
+    """Spike times t = tau * log(z); the inverse of :func:`to_z`, inf stays inf."""
+    if not tau > 0:
+        raise InputError(f"tau must be positive, got {tau}")
+    return tau * torch.log(z)
+
+
+class SpikeEvents:
+    """The spikes of a batch of samples, each row in time order.
+
+    Args:
+        z: (spikes,) z = exp(t / tau) of all rows, each row ascending. inf lists nothing and ends the row.
+        channel: (spikes,) integer, the input channel of each spike; a channel may repeat in a row.
+        offsets: (batch + 1,) integer, where rows begin and end in ``z``.
+        num_channels: number of input channels.
+        rest: (batch,) the z at which every channel that the row does not list spikes, not earlier than the
+            row's last listed spike; inf (default) says that they are silent. Finite only where no channel
+            repeats in the row.
+
+    Raises:
+        InputError: one of the above does not hold.
+    """
+
+    __slots__ = ("channel", "num_channels", "offsets", "rest", "z")
+
+    def __init__(
+        self, z: Tensor, channel: Tensor, offsets: Tensor, num_channels: int, rest: Tensor | None = None
+    ) -> None:
+        _check_layout(z, channel, offsets, num_channels, rest)
+        if rest is None:
+            rest = z.new_full((offsets.numel() - 1,), math.inf)
+        self.z = z.contiguous()
+        self.channel = channel.to(torch.int32).contiguous()
+        self.offsets = offsets.to(torch.int64).contiguous()
+        self.num_channels = int(num_channels)
+        self.rest = rest.to(z.dtype).contiguous()
+        _check_content(self)
+
+    @classmethod
+    def _of(cls, z: Tensor, channel: Tensor, offsets: Tensor, num_channels: int, rest: Tensor) -> SpikeEvents:
+        """Events known to be well formed (made by the library's own kernels): no checks."""
+        self = object.__new__(cls)
+        self.z, self.channel, self.offsets, self.rest = z, channel, offsets, rest
+        self.num_channels = num_channels
+        return self
+
+    @classmethod
+    def from_dense(cls, z: Tensor) -> SpikeEvents:
+        """Sort a dense (batch, channels) tensor of z; inf means no spike.
+
+        The silent channels of a row, or else the tied group of its last spikes, become ``rest``. Storage has
+        a fixed size (batch * channels), so shapes do not depend on the data: unused slots hold z = inf.
+        """
+        from .ops import sort_spikes
+
+        return sort_spikes(z)
+
+    @property
+    def batch(self) -> int:
+        """Number of rows."""
+        return self.offsets.numel() - 1
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> SpikeEvents:
+        """The same events on another device, or with another floating dtype."""
+        if dtype is not None and not dtype.is_floating_point:
+            raise InputError(f"dtype must be a floating type, got {dtype}")
+        z, rest = (x.to(device=device, dtype=dtype) for x in (self.z, self.rest))
+        channel, offsets = (x.to(device=device) for x in (self.channel, self.offsets))
+        return self._of(z, channel, offsets, self.num_channels, rest)
+
+    def __repr__(self) -> str:
+        return (
+            f"SpikeEvents(batch={self.batch}, num_channels={self.num_channels}, capacity={self.z.numel()}, "
+            f"dtype={self.z.dtype}, device={self.z.device})"
+        )
+
+
+def _check_layout(z: Tensor, channel: Tensor, offsets: Tensor, num_channels: int, rest: Tensor | None) -> None:
+    if z.ndim != 1 or z.dtype not in (torch.float32, torch.float64):
+        raise InputError(f"z must be a (spikes,) tensor of float32 or float64, got {tuple(z.shape)} of {z.dtype}")
+    if channel.shape != z.shape:
+        raise InputError(f"channel must have the shape of z, {tuple(z.shape)}, got {tuple(channel.shape)}")
+    if offsets.ndim != 1 or offsets.numel() < 1:
+        raise InputError(f"offsets must have shape (batch + 1,), got {tuple(offsets.shape)}")
+    for name, x in (("channel", channel), ("offsets", offsets)):
+        if x.dtype.is_floating_point or x.dtype.is_complex or x.dtype == torch.bool:
+            raise InputError(f"{name} must hold integers, got {x.dtype}")
+    if rest is not None and rest.shape != (offsets.numel() - 1,):
+        raise InputError(f"rest must have shape (batch,) = ({offsets.numel() - 1},), got {tuple(rest.shape)}")
+    if num_channels < 0:
+        raise InputError(f"num_channels must not be negative, got {num_channels}")
+    devices = {x.device for x in (z, channel, offsets, rest) if x is not None}
+    if len(devices) > 1:
+        raise InputError(f"z, channel, offsets and rest must be on one device, got {sorted(map(str, devices))}")
+
+
+def _check_content(events: SpikeEvents) -> None:
+    z, channel, offsets, rest = events.z, events.channel.long(), events.offsets, events.rest
+    if offsets[0] != 0 or offsets[-1] != z.numel() or (offsets.diff() < 0).any():
+        raise InputError(f"offsets must ascend from 0 to the number of spikes, {z.numel()}, got {offsets.tolist()[:8]}…")
+    if z.numel() and not (z > 0).all():
+        raise InputError(f"z must be positive (z = exp(t / tau)) or inf, got {z[~(z > 0)][0].item()}")
+    if rest.numel() and not (rest > 0).all():
+        raise InputError(f"rest must be positive or inf, got {rest[~(rest > 0)][0].item()}")
+    if z.numel() and not ((channel >= 0) & (channel < events.num_channels)).all():
+        raise InputError(
+            f"channel must lie in 0 … {events.num_channels - 1}, got {channel.min().item()} … {channel.max().item()}"
+        )
+    row = torch.repeat_interleave(torch.arange(events.batch, device=z.device), offsets.diff())
+    same_row = row[1:] == row[:-1]
+    if (same_row & (z[1:] < z[:-1])).any():
+        raise InputError(f"z must ascend within each row; row {row[1:][same_row & (z[1:] < z[:-1])][0].item()} does not")
+    listed = z.isfinite()
+    late = listed & (z > rest[row])
+    if late.any():
+        raise InputError(f"rest must not be earlier than the row's last spike; in row {row[late][0].item()} it is")
+    key = (row * max(events.num_channels, 1) + channel)[listed & rest.isfinite()[row]]
+    ordered = key.sort().values
+    twice = ordered[1:] == ordered[:-1]
+    if twice.any():
+        where = int(ordered[1:][twice][0]) // events.num_channels
+        raise InputError(f"rest must be inf where a channel repeats; in row {where} it is {rest[where].item():g}")

@@ -1,0 +1,155 @@
+"""The operations: sort, first spike, plasticity, feedback, and ``fire``, the one differentiable op.
+
+These faces take :class:`~shiftlearn.SpikeEvents` and check shapes; the torch ops that they call are in
+:mod:`.registry`. None but ``fire`` has a gradient.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .. import rules
+from ..errors import InputError
+from ..events import SpikeEvents
+from . import registry as registry
+
+__all__ = ["feedback", "fire", "first_spike", "plasticity", "sort_spikes"]
+
+_ops = torch.ops.shiftlearn
+
+
+def sort_spikes(z: Tensor) -> SpikeEvents:
+    """Dense spike times to events.
+
+    Args:
+        z: (batch, in) of z = exp(t / tau) > 0, inf for no spike; leading dimensions are flattened into rows.
+
+    Raises:
+        InputError: ``z`` has fewer than two dimensions, another dtype than float32 or float64, or (on the CPU)
+            holds NaN or a value that is not positive.
+    """
+    _check_dense(z)
+    times, channel, offsets, rest = _ops.sort_spikes(z.detach())
+    return SpikeEvents._of(times, channel, offsets, z.shape[-1], rest)
+
+
+def first_spike(events: SpikeEvents, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """First physical threshold crossing of every neuron, before the passing time.
+
+    Args:
+        events: the input spikes.
+        shift: (in, out) synaptic weights. Leading dimensions are members of an ensemble: the rows of the events
+            are then theirs in order, the same number to each.
+
+    Returns:
+        u: (batch, out) crossing, Σ_C w z / (Σ_C w − 1); inf for a silent neuron.
+        count: (batch, out) int32, how many of the row's events lie in the causal set C, one more when the
+            channels at rest do; 0 for a silent neuron. Inputs that are tied exactly are in or out together.
+        drive: (batch, out) Σ_C w − 1, the slope dV/d(t/τ) at the crossing; 0 for a silent neuron.
+    """
+    _check_weight("shift", shift, events)
+    u, count, drive = _ops.first_spike(*_tensors(events), shift)
+    return u, count, drive
+
+
+def plasticity(events: SpikeEvents, count: Tensor, a: Tensor, c: Tensor) -> Tensor:
+    """ΔW_ij = Σ_b [i ∈ C_bj] (a_bj z_bi − c_bj), shape (in, out); count, a and c are (batch, out)."""
+    _check_counts(events, count, a=a, c=c)
+    result: Tensor = _ops.plasticity(*_tensors(events), count, a, c, events.num_channels)
+    return result
+
+
+def feedback(events: SpikeEvents, count: Tensor, f: Tensor, weight: Tensor) -> Tensor:
+    """What every input receives, Σ_j f_bj w_ij [i ∈ C_bj], shape (batch, in); count and f are (batch, out)."""
+    _check_weight("weight", weight, events)
+    _check_counts(events, count, f=f)
+    if f.shape[-1] != weight.shape[-1] or f.shape[:-2] != weight.shape[:-2]:
+        raise InputError(f"f {tuple(f.shape)} and weight {tuple(weight.shape)} must agree in their outputs")
+    result: Tensor = _ops.feedback(*_tensors(events), count, f, weight)
+    return result
+
+
+def fire(
+    inputs: Tensor | SpikeEvents,
+    shift: Tensor,
+    delay: Tensor,
+    feedback: Tensor | None = None,
+    rule: str = "normalized",
+    min_drive: float = 0.0,
+) -> Tensor:
+    """Spike times of a layer, with a local rule as its backward pass.
+
+    Args:
+        inputs: (..., batch, in) of z, inf for no spike, or SpikeEvents (which are data: no gradient flows to them).
+        shift: (..., in, out) weights, the paper's e_ts; the leading dimensions of all arguments are the same.
+        delay: (..., out) passing times as factors d > 0 on z, the paper's e_tp.
+        feedback: (..., in, out) matrix that carries the error back; None: ``shift`` itself.
+        rule: a name from :func:`shiftlearn.rules.names`. What arrives in the gradients is the rule's adjustments.
+        min_drive: floor of the drive where the rule divides by it, >= 0.
+
+    Returns:
+        z_out: (..., batch, out) = u · d, inf for a silent neuron.
+
+    Raises:
+        InputError: shapes, dtypes or devices do not agree, an unknown rule, a delay or z that is not positive.
+    """
+    rules.get(rule)
+    if not min_drive >= 0:
+        raise InputError(f"min_drive must be 0 or more, got {min_drive}")
+    dense = None
+    if isinstance(inputs, SpikeEvents):
+        _check_weight("shift", shift, inputs)
+        events = _tensors(inputs)
+    else:
+        _check_dense(inputs)
+        if inputs.shape[-1] != shift.shape[-2] or inputs.shape[:-2] != shift.shape[:-2]:
+            raise InputError(f"z must have shape (*{tuple(shift.shape[:-2])}, batch, {shift.shape[-2]}), "
+                             f"got {tuple(inputs.shape)}")  # fmt: skip
+        _check_like("shift", shift, inputs)
+        dense, events = inputs, _ops.sort_spikes(inputs.detach())
+    if delay.shape != (*shift.shape[:-2], shift.shape[-1]):
+        raise InputError(f"delay must have one entry per output of shift {tuple(shift.shape)}, got {tuple(delay.shape)}")
+    _check_like("delay", delay, shift)
+    if feedback is not None:
+        if feedback.shape != shift.shape:
+            raise InputError(f"feedback must have the shape of shift, {tuple(shift.shape)}, got {tuple(feedback.shape)}")
+        _check_like("feedback", feedback, shift)
+    z_out: Tensor = _ops.fire(dense, *events, shift, delay, feedback, rule, min_drive)[0]
+    return z_out
+
+
+def _tensors(events: SpikeEvents) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return events.z, events.channel, events.offsets, events.rest
+
+
+def _check_dense(z: Tensor) -> None:
+    if z.ndim < 2:
+        raise InputError(f"z must have shape (batch, in), got {tuple(z.shape)}")
+    if z.dtype not in (torch.float32, torch.float64):
+        raise InputError(f"z must be float32 or float64, got {z.dtype}")
+
+
+def _check_like(name: str, x: Tensor, other: Tensor) -> None:
+    if x.dtype != other.dtype or x.device != other.device:
+        raise InputError(f"{name} is {x.dtype} on {x.device}, but it meets {other.dtype} on {other.device}")
+
+
+def _check_weight(name: str, weight: Tensor, events: SpikeEvents) -> None:
+    if weight.ndim < 2 or weight.shape[-2] != events.num_channels:
+        raise InputError(f"{name} must have shape ({events.num_channels}, out), got {tuple(weight.shape)}")
+    members = weight.shape[:-2].numel() if weight.ndim > 2 else 1
+    if events.batch % max(members, 1):
+        raise InputError(f"the {events.batch} rows of the events do not divide among {members} members of {name}")
+    _check_like(name, weight, events.z)
+
+
+def _check_counts(events: SpikeEvents, count: Tensor, **coefficients: Tensor) -> None:
+    if count.dtype != torch.int32:
+        raise InputError(f"count must be int32, got {count.dtype}")
+    if count.ndim < 2 or count.shape[:-1].numel() != events.batch:
+        raise InputError(f"count must have shape ({events.batch}, out), got {tuple(count.shape)}")
+    for name, x in coefficients.items():
+        if x.shape != count.shape:
+            raise InputError(f"{name} must have the shape of count, {tuple(count.shape)}, got {tuple(x.shape)}")
+        _check_like(name, x, events.z)

@@ -1,0 +1,56 @@
+// What the instruction-set builds offer, and the events they walk. See ../reference.py for the readable form.
+#pragma once
+#include <cstdint>
+#include <limits>
+
+namespace shiftlearn {
+
+template <class T>
+struct Events {
+  const T* z;              // ascending within a row; inf ends it
+  const int32_t* channel;
+  const int64_t* offsets;  // rows + 1
+  const T* rest;           // when the unlisted channels of a row spike; inf: never
+  int64_t rows;
+  int64_t inputs;
+
+  // Number of events that row r lists: z ascends, so the first inf is found by bisection.
+  int64_t listed(int64_t r) const {
+    int64_t low = offsets[r], high = offsets[r + 1];
+    while (low < high) {
+      const int64_t middle = low + (high - low) / 2;
+      if (z[middle] < std::numeric_limits<T>::infinity()) low = middle + 1;
+      else high = middle;
+    }
+    return low - offsets[r];
+  }
+  // Whether some channel is left to spike at rest.
+  bool has_rest(int64_t r, int64_t listed) const {
+    return rest[r] < std::numeric_limits<T>::infinity() && listed < inputs;
+  }
+};
+
+template <class T>
+struct Kernels {
+  void (*first_spike)(const Events<T>&, const T* shift, int64_t outputs, T* u, int32_t* count, T* drive, int threads);
+  void (*plasticity)(const Events<T>&, const int32_t* count, const T* a, const T* c, int64_t outputs, T* result,
+                     int threads);
+  void (*feedback)(const Events<T>&, const int32_t* count, const T* f, const T* weight, int64_t outputs, T* result,
+                   int threads);
+};
+
+// Defined once per instruction set, in isa_*.cpp.
+template <class T> Kernels<T> baseline_kernels();
+template <class T> Kernels<T> avx2_kernels();
+template <class T> Kernels<T> avx512_kernels();
+
+// Sorts dense rows; returns the first row that holds NaN or a z <= 0, or -1.
+template <class T>
+int64_t sort_spikes(const T* dense, int64_t rows, int64_t inputs, T* z, int32_t* channel, T* rest, int threads);
+
+// Work below which starting a thread costs more than it saves, in multiply-adds.
+inline int useful_threads(int threads, int64_t work) {
+  return work < 20000 ? 1 : threads;
+}
+
+}  // namespace shiftlearn

@@ -1,0 +1,124 @@
+// Vectors of the compiler's own kind (GCC and Clang), plus the few operations that they lack.
+// VECTOR_BYTES is set by the including isa_*.cpp.
+#pragma once
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+namespace shiftlearn {
+namespace {  // each instruction set keeps its own copy: never merged by the linker
+
+template <class T> struct IntegerOf;
+template <> struct IntegerOf<float> { using type = int32_t; };
+template <> struct IntegerOf<double> { using type = int64_t; };
+
+template <class T>
+struct Simd {
+  using I = typename IntegerOf<T>::type;
+  static constexpr int width = VECTOR_BYTES / sizeof(T);
+  typedef T V __attribute__((vector_size(VECTOR_BYTES)));
+  typedef I M __attribute__((vector_size(VECTOR_BYTES)));
+
+  static V load(const T* p) { V v; std::memcpy(&v, p, sizeof v); return v; }
+  static void store(T* p, V v) { std::memcpy(p, &v, sizeof v); }
+  static V fill(T x) { return V{} + x; }
+  static M load_count(const int32_t* p, int n) {
+    I lanes[width] = {};
+    for (int i = 0; i < n; ++i) lanes[i] = p[i];
+    M m;
+    std::memcpy(&m, lanes, sizeof m);
+    return m;
+  }
+  static void store_count(int32_t* p, M m, int n) {
+    if (sizeof(I) == sizeof *p && n == width) std::memcpy(p, &m, sizeof m);
+    else
+      for (int i = 0; i < n; ++i) p[i] = int32_t(m[i]);
+  }
+
+  // A set of lanes, K: bits where the machine has mask registers, else all-ones and all-zero lanes. &, | and ~ work.
+  // within: only lanes of this set count. Comparisons with NaN are false.
+#if defined(__AVX512F__)
+  using K = std::conditional_t<sizeof(T) == 4, __mmask16, __mmask8>;
+  static K first(int n) { return K((1u << n) - 1); }
+  static bool any(K k) { return k != 0; }
+  static K not_negative(V v, K within) {
+    if constexpr (sizeof(T) == 4) return _mm512_mask_cmp_ps_mask(within, (__m512)v, _mm512_setzero_ps(), _CMP_GE_OQ);
+    else return _mm512_mask_cmp_pd_mask(within, (__m512d)v, _mm512_setzero_pd(), _CMP_GE_OQ);
+  }
+  static K positive(V v, K within) {
+    if constexpr (sizeof(T) == 4) return _mm512_mask_cmp_ps_mask(within, (__m512)v, _mm512_setzero_ps(), _CMP_GT_OQ);
+    else return _mm512_mask_cmp_pd_mask(within, (__m512d)v, _mm512_setzero_pd(), _CMP_GT_OQ);
+  }
+  static K greater(M m, I k) {
+    if constexpr (sizeof(T) == 4) return _mm512_cmpgt_epi32_mask((__m512i)m, _mm512_set1_epi32(k));
+    else return _mm512_cmpgt_epi64_mask((__m512i)m, _mm512_set1_epi64(k));
+  }
+  static V load(const T* p, K k) {
+    if constexpr (sizeof(T) == 4) return (V)_mm512_maskz_loadu_ps(k, p);
+    else return (V)_mm512_maskz_loadu_pd(k, p);
+  }
+  static void store(T* p, V v, K k) {
+    if constexpr (sizeof(T) == 4) _mm512_mask_storeu_ps(p, k, (__m512)v);
+    else _mm512_mask_storeu_pd(p, k, (__m512d)v);
+  }
+  static M select(K k, M a, M b) {
+    if constexpr (sizeof(T) == 4) return (M)_mm512_mask_mov_epi32((__m512i)b, k, (__m512i)a);
+    else return (M)_mm512_mask_mov_epi64((__m512i)b, k, (__m512i)a);
+  }
+  static T sum(V v) {
+    if constexpr (sizeof(T) == 4) return _mm512_reduce_add_ps((__m512)v);
+    else return _mm512_reduce_add_pd((__m512d)v);
+  }
+#else
+  using K = M;
+  static K first(int n) {
+    M index{};
+    for (int i = 0; i < width; ++i) index[i] = i;
+    return index < M{} + I(n);
+  }
+  static K not_negative(V v, K within) { return (v >= 0) & within; }
+  static K positive(V v, K within) { return (v > 0) & within; }
+  static K greater(M m, I k) { return m > k; }
+  static M select(K k, M a, M b) { return (a & k) | (b & ~k); }
+  static T sum(V v) {
+    T total = 0;
+    for (int i = 0; i < width; ++i) total += v[i];
+    return total;
+  }
+#if defined(__AVX2__)
+  static bool any(K k) { return !_mm256_testz_si256((__m256i)k, (__m256i)k); }
+  static V load(const T* p, K k) {
+    if constexpr (sizeof(T) == 4) return (V)_mm256_maskload_ps(p, (__m256i)k);
+    else return (V)_mm256_maskload_pd(p, (__m256i)k);
+  }
+  static void store(T* p, V v, K k) {
+    if constexpr (sizeof(T) == 4) _mm256_maskstore_ps(p, (__m256i)k, (__m256)v);
+    else _mm256_maskstore_pd(p, (__m256i)k, (__m256d)v);
+  }
+#else
+  static bool any(K k) {
+    I all = 0;
+    for (int i = 0; i < width; ++i) all |= k[i];
+    return all != 0;
+  }
+  static V load(const T* p, K k) {
+    V v{};
+    for (int i = 0; i < width; ++i)
+      if (k[i]) v[i] = p[i];
+    return v;
+  }
+  static void store(T* p, V v, K k) {
+    for (int i = 0; i < width; ++i)
+      if (k[i]) p[i] = v[i];
+  }
+#endif
+#endif
+  static V select(K k, V a, V b) { return (V)select(k, (M)a, (M)b); }
+  static V keep(K k, V v) { return (V)select(k, (M)v, M{}); }
+};
+
+}  // namespace
+}  // namespace shiftlearn

@@ -1,0 +1,167 @@
+"""The operations in readable torch: the oracle the kernels are tested against, and the fallback without them.
+
+Exact to rounding in the dtype given (use float64 as the oracle), on any device. Events are walked one at a time,
+all rows at once, so memory stays at O(rows · out). Weights may carry leading dimensions, ``shift (..., in, out)``:
+then the rows of the events belong to the members in order, the same number to each, and the results have shape
+(..., batch, out). ``count``, ``a``, ``c`` and ``f`` have that shape too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+
+THRESHOLD = 1.0
+
+
+def sort_spikes(z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Dense (..., batch, in) z to events (z, channel, offsets, rest); see SpikeEvents.from_dense."""
+    inputs = z.shape[-1]
+    rows = z.reshape(math.prod(z.shape[:-1]), inputs)
+    if z.device.type == "cpu":  # elsewhere the check would wait for the device
+        check_positive(rows)
+    offsets = torch.arange(rows.shape[0] + 1, device=z.device) * inputs
+    if inputs == 0:
+        return rows.reshape(-1), offsets.new_empty(0, dtype=torch.int32), offsets, z.new_full(rows.shape[:1], math.inf)
+    ordered, channel = torch.sort(rows, dim=1, stable=True)
+    rest = ordered[:, -1].clone()
+    listed = ordered < rest[:, None]
+    ordered = torch.where(listed, ordered, math.inf)
+    channel = torch.where(listed, channel, 0).to(torch.int32)
+    return ordered.reshape(-1), channel.reshape(-1), offsets, rest
+
+
+def check_positive(z: Tensor) -> None:
+    """InputError unless all of (rows, in) z are positive; NaN is not."""
+    valid = z > 0
+    if not valid.all():
+        row = int((~valid).any(1).nonzero()[0])
+        bad = z[row][~valid[row]][0].item()
+        raise InputError(f"z must be positive (z = exp(t / tau)) or inf for no spike, got {bad:g} in row {row}")
+
+
+def _steps(z: Tensor, channel: Tensor, offsets: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """The k-th event of every row, for k = 0, 1, …: z (rows,), inf where the row has ended, and channel (rows,)."""
+    begin, length = offsets[:-1], offsets.diff()
+    for k in range(int(length.max()) if length.numel() else 0):
+        inside = length > k
+        at = torch.where(inside, begin + k, 0)
+        yield torch.where(inside, z[at], math.inf), channel[at].long()
+
+
+def _unlisted(z: Tensor, channel: Tensor, offsets: Tensor, num_channels: int) -> Tensor:
+    """(rows, in): 1 for every channel that the row does not list."""
+    mask = z.new_ones(offsets.numel() - 1, num_channels)
+    row = torch.arange(mask.shape[0], device=z.device)
+    for time, where in _steps(z, channel, offsets):
+        listed = time.isfinite()
+        mask[row[listed], where[listed]] = 0
+    return mask
+
+
+def first_spike(z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, shift: Tensor) -> tuple[Tensor, ...]:
+    """First physical threshold crossing of every neuron: u, count, drive, each (..., batch, out)."""
+    *lead, inputs, outputs = shift.shape
+    weight, member = _members(shift, offsets)
+    rows = offsets.numel() - 1
+    total = shift.new_zeros(rows, outputs)  # Σ_C w − θ: the drive, should the neuron fire now
+    total -= THRESHOLD
+    moment = shift.new_zeros(rows, outputs)  # Σ_C w z
+    u = torch.full_like(total, math.inf)
+    count = torch.zeros_like(total, dtype=torch.int32)
+    drive = torch.zeros_like(total)
+    last = z.new_zeros(rows)
+
+    def fire_before(time: Tensor, k: Tensor) -> None:
+        """Neurons that cross threshold after the last input and no later than ``time`` (rows,)."""
+        until = time[:, None]
+        # with no input to come, (S − θ)·∞ ≥ N says S > θ
+        reached = torch.where(until.isinf(), total > 0, total * until - moment >= 0)
+        crossing = torch.maximum(torch.minimum(moment / total, until), last[:, None])
+        hit = reached & (total > 0) & (time > last)[:, None] & (count == 0) & crossing.isfinite()
+        torch.where(hit, crossing, u, out=u)
+        torch.where(hit, k[:, None].to(torch.int32), count, out=count)
+        torch.where(hit, total, drive, out=drive)
+
+    listed = torch.zeros_like(offsets[:-1])
+    for time, where in _steps(z, channel, offsets):
+        present = time.isfinite()
+        fire_before(torch.where(present, time, last), listed)  # a row that has ended waits for the others
+        w = torch.where(present[:, None], weight[member, where], 0.0)
+        total += w
+        moment += w * torch.where(present, time, 0.0)[:, None]
+        last = torch.where(present, time, last)
+        listed = listed + present
+    others = rest.isfinite() & (listed < inputs)
+    fire_before(torch.where(others, rest, math.inf), listed)
+
+    mask = _unlisted(z, channel, offsets, inputs).reshape(weight.shape[0], -1, inputs)
+    w = torch.where(others[:, None], (mask @ weight).reshape(rows, outputs), 0.0)
+    total += w
+    moment += w * torch.where(others, rest, 0.0)[:, None]
+    last = torch.where(others, rest, last)
+    fire_before(torch.full_like(rest, math.inf), listed + others)
+    shape = (*lead, rows // max(weight.shape[0], 1), outputs)
+    return u.reshape(shape), count.reshape(shape), drive.reshape(shape)
+
+
+def plasticity(
+    z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, count: Tensor, a: Tensor, c: Tensor, num_channels: int
+) -> Tensor:
+    """ΔW_ij = Σ_b [i ∈ C_bj] (a_bj z_bi − c_bj), shape (..., in, out)."""
+    *lead, batch, outputs = count.shape
+    members = math.prod(lead)
+    count, a, c = (x.reshape(-1, outputs) for x in (count, a, c))
+    result = a.new_zeros(members * num_channels, outputs)
+    base = torch.arange(members, device=a.device).repeat_interleave(batch) * num_channels
+    listed = torch.zeros_like(offsets[:-1])
+    for time, where in _steps(z, channel, offsets):
+        present = time.isfinite()
+        causal = (count > listed[:, None]) & present[:, None]
+        term = torch.where(causal, a * torch.where(present, time, 0.0)[:, None] - c, 0.0)
+        result.index_add_(0, base + torch.where(present, where, 0), term)
+        listed = listed + present
+    others = rest.isfinite() & (listed < num_channels)
+    causal = (count > listed[:, None]) & others[:, None]
+    term = torch.where(causal, a * torch.where(others, rest, 0.0)[:, None] - c, 0.0)
+    mask = _unlisted(z, channel, offsets, num_channels).reshape(members, batch, num_channels)
+    result = result.reshape(members, num_channels, outputs)
+    result += mask.transpose(1, 2) @ term.reshape(members, batch, outputs)
+    return result.reshape(*lead, num_channels, outputs)
+
+
+def feedback(
+    z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, count: Tensor, f: Tensor, weight: Tensor
+) -> Tensor:
+    """What each input receives: Σ_j f_bj w_ij [i ∈ C_bj], shape (..., batch, in)."""
+    *lead, inputs, outputs = weight.shape
+    flat, member = _members(weight, offsets)
+    shape = (*lead, count.shape[-2], inputs)
+    count, f = count.reshape(-1, outputs), f.reshape(-1, outputs)
+    result = f.new_zeros(f.shape[0], inputs)
+    listed = torch.zeros_like(offsets[:-1])
+    for time, where in _steps(z, channel, offsets):
+        present = time.isfinite()
+        causal = (count > listed[:, None]) & present[:, None]
+        sent = (torch.where(causal, f, 0.0) * flat[member, where]).sum(1)
+        result.scatter_add_(1, where[:, None], sent[:, None])
+        listed = listed + present
+    others = rest.isfinite() & (listed < inputs)
+    causal = (count > listed[:, None]) & others[:, None]
+    per_member = torch.where(causal, f, 0.0).reshape(flat.shape[0], -1, outputs)
+    sent = (per_member @ flat.transpose(1, 2)).reshape(-1, inputs)
+    result += sent * _unlisted(z, channel, offsets, inputs)
+    return result.reshape(shape)
+
+
+def _members(weight: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
+    """Weights as (members, in, out), and the member that each row of the events belongs to."""
+    flat = weight.reshape(-1, *weight.shape[-2:]) if weight.ndim > 2 else weight[None]
+    rows = offsets.numel() - 1
+    member = torch.arange(flat.shape[0], device=weight.device).repeat_interleave(rows // max(flat.shape[0], 1))
+    return flat, member

@@ -1,0 +1,106 @@
+"""Local learning rules as coefficient functions.
+
+Every rule of the library has the form ``ΔW_ij = Σ_b m_bij (a_bj z_bi − c_bj)``, where m says that input i is in
+the causal set of neuron j. A rule therefore only chooses four coefficients per sample and neuron; the kernels
+that apply them are shared. To add one::
+
+    def sign_only(delta, u, drive, delay):
+        a = torch.zeros_like(delta)
+        return Coefficients(a=a, c=delta, f=delta, g=delta * u * delay)
+
+    shiftlearn.rules.register("sign_only", sign_only)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .errors import InputError, unknown_name
+
+__all__ = ["Coefficients", "Rule", "coefficients", "get", "names", "register"]
+
+
+class Coefficients(NamedTuple):
+    """What a rule makes of the error, each (batch, out); what the optimizer subtracts is
+
+    * shift: Σ_batch over i ∈ C_j of ``a_j z_i − c_j``,
+    * sent to input i: Σ_j ``f_j w_ij`` over the j with i ∈ C_j (w: the feedback weights),
+    * delay: Σ_batch ``g_j``.
+    """
+
+    a: Tensor
+    c: Tensor
+    f: Tensor
+    g: Tensor
+
+
+Rule = Callable[[Tensor, Tensor, Tensor, Tensor], Coefficients]
+
+
+def shifting(delta: Tensor, u: Tensor, drive: Tensor, delay: Tensor) -> Coefficients:
+    """The published rule (SL_Layer.SNNLayer): δ · exp(d) · (z_in − z_out); the drive plays no part."""
+    a = delta * torch.exp(delay)
+    z_out = u * delay
+    return Coefficients(a, a * z_out, delta, delta * z_out)
+
+
+def normalized(delta: Tensor, u: Tensor, drive: Tensor, delay: Tensor) -> Coefficients:
+    """The published rule with δ divided by the drive, as in the published TCA script (SL_TCA.Spike_train)."""
+    return shifting(delta / drive, u, drive, delay)
+
+
+def exact(delta: Tensor, u: Tensor, drive: Tensor, delay: Tensor) -> Coefficients:
+    """The gradient of z_out = d · N / D: ∂z_out/∂w_i = d (z_i − u) / D, ∂z_out/∂z_i = d w_i / D."""
+    a = delta * delay / drive
+    return Coefficients(a, a * u, a, delta * u)
+
+
+_RULES: dict[str, Rule] = {"shifting": shifting, "normalized": normalized, "exact": exact}
+
+
+def register(name: str, function: Rule) -> None:
+    """Add a rule under ``name``.
+
+    ``function(delta, u, drive, delay)`` gets (batch, out) tensors: the error, the crossing u = z_out / d, the
+    drive D > 0 (already floored at ``min_drive``), and the (out,) delays; it returns :class:`Coefficients` and is
+    linear in ``delta``. Silent neurons arrive with delta 0, u 0 and drive 1.
+
+    Raises:
+        InputError: ``name`` is taken or no identifier, or ``function`` is not callable.
+    """
+    if not isinstance(name, str) or not name.replace("-", "_").isidentifier():
+        raise InputError(f"name must be an identifier, got {name!r}")
+    if not callable(function):
+        raise InputError(f"function must be callable, got {function!r}")
+    if name in _RULES:
+        raise InputError(f"rule {name!r} is already registered; choose another name")
+    _RULES[name] = function
+
+
+def names() -> list[str]:
+    """The registered rules."""
+    return sorted(_RULES)
+
+
+def get(name: str) -> Rule:
+    """The rule registered under ``name``; InputError with the nearest name if there is none."""
+    if name not in _RULES:
+        raise unknown_name("rule", name, _RULES)
+    return _RULES[name]
+
+
+def coefficients(
+    name: str, delta: Tensor, u: Tensor, count: Tensor, drive: Tensor, delay: Tensor, min_drive: float
+) -> Coefficients:
+    """Apply a rule. Silent neurons (count 0) are taken out before any product, so their inf never meets a 0."""
+    spiked = count > 0
+    return get(name)(
+        torch.where(spiked, delta, 0.0),
+        torch.where(spiked, u, 0.0),
+        torch.where(spiked, drive.clamp_min(min_drive), 1.0),
+        delay,
+    )
