@@ -1,0 +1,45 @@
+"""What follows the optimizer's step: keeping neurons alive and delays causal."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from ..errors import InputError
+from .linear import ShiftLinear
+
+__all__ = ["Homeostasis", "project_delays"]
+
+
+class Homeostasis:
+    """Raise the weights of every neuron whose Σ_i w_ij is below ``target``, by the same amount at each synapse.
+
+    A deterministic function of the weights. With a target above the threshold, 1, a neuron fires whenever all of
+    its inputs do; where inputs can stay silent, choose a target that suits a typical active set. Call it after the
+    optimizer's step::
+
+        homeostasis = Homeostasis(1.2)
+        optimizer.step()
+        homeostasis(model)
+    """
+
+    def __init__(self, target: float = 1.2) -> None:
+        if not target > 0:
+            raise InputError(f"target must be positive, got {target}")
+        self.target = target
+
+    @torch.no_grad()
+    def __call__(self, model: nn.Module) -> None:
+        for layer in model.modules():
+            if isinstance(layer, ShiftLinear):
+                missing = (self.target - layer.shift.sum(0)).clamp_min(0)
+                if missing.any():
+                    layer.shift += missing / layer.in_features
+
+
+@torch.no_grad()
+def project_delays(model: nn.Module) -> None:
+    """Set every delay factor below 1 to 1: an axon cannot deliver a spike before it was fired."""
+    for layer in model.modules():
+        if isinstance(layer, ShiftLinear):
+            layer.delay.clamp_(min=1)

@@ -1,0 +1,101 @@
+"""The fully connected single-spike layer."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .. import ops, rules
+from ..errors import InputError, unknown_name
+from ..events import SpikeEvents
+
+__all__ = ["FEEDBACK", "ShiftLinear"]
+
+FEEDBACK = ("symmetric", "random", "sign", "none")
+
+
+class ShiftLinear(nn.Module):
+    """Every input reaches every neuron; each neuron fires once, when its potential first reaches threshold.
+
+    Args:
+        in_features, out_features: number of inputs and neurons.
+        rule: local learning rule, "shifting", "normalized", "exact" or a registered one; see :mod:`shiftlearn.rules`.
+        feedback: what carries the error to the inputs: "symmetric" the weights themselves; "random" a fixed,
+            non-negative matrix drawn like the initial weights (feedback alignment); "sign" fixed magnitudes with
+            the signs of the weights; "none" nothing.
+        init_scale: weights start as U(0, init_scale / in_features), as published (8).
+        min_drive: floor of the drive where the rule divides by it.
+        generator: source of the initial values.
+        device, dtype: of the parameters; float32 or float64.
+
+    Attributes:
+        shift: (in, out) Parameter, the shifting timings e_ts.
+        delay: (out,) Parameter, the passing times e_tp as factors on z; 1 at the start.
+
+    Raises:
+        InputError: a size below 1, an unknown rule or feedback, an ``init_scale`` that is not positive.
+    """
+
+    shift: nn.Parameter
+    delay: nn.Parameter
+    feedback_weight: Tensor | None
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        rule: str = "normalized",
+        feedback: str = "symmetric",
+        init_scale: float = 8.0,
+        min_drive: float = 0.0,
+        generator: torch.Generator | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        for name, size in (("in_features", in_features), ("out_features", out_features)):
+            if not isinstance(size, int) or size < 1:
+                raise InputError(f"{name} must be an integer of 1 or more, got {size!r}")
+        rules.get(rule)
+        if feedback not in FEEDBACK:
+            raise unknown_name("feedback", feedback, FEEDBACK)
+        if not init_scale > 0:
+            raise InputError(f"init_scale must be positive, got {init_scale}")
+        if not min_drive >= 0:
+            raise InputError(f"min_drive must be 0 or more, got {min_drive}")
+        self.in_features, self.out_features = in_features, out_features
+        self.rule, self.feedback, self.init_scale, self.min_drive = rule, feedback, init_scale, min_drive
+        empty = torch.empty(in_features, out_features, device=device, dtype=dtype)
+        self.shift = nn.Parameter(empty)
+        self.delay = nn.Parameter(torch.empty(out_features, device=device, dtype=dtype))
+        matrix = torch.empty_like(empty) if feedback in ("random", "sign") else None
+        self.register_buffer("feedback_weight", matrix)
+        self.reset_parameters(generator)
+
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Draw the weights and the feedback matrix anew and set the delays to 1."""
+        bound = self.init_scale / self.in_features
+        with torch.no_grad():
+            self.shift.uniform_(0, bound, generator=generator)
+            self.delay.fill_(1)
+            if self.feedback_weight is not None:
+                self.feedback_weight.uniform_(0, bound, generator=generator)
+
+    def forward(self, z: Tensor | SpikeEvents) -> Tensor:
+        """Spike times of the neurons.
+
+        Args:
+            z: (batch, in) of z = exp(t / tau), inf for no spike, or SpikeEvents.
+
+        Returns:
+            (batch, out) of z, inf for a silent neuron. Its backward leaves the rule's adjustments in ``.grad``.
+        """
+        matrix = self.feedback_weight
+        if self.feedback == "sign" and matrix is not None:
+            matrix = matrix * torch.sign(self.shift.detach())
+        if self.feedback == "none" and isinstance(z, Tensor):
+            z = z.detach()
+        return ops.fire(z, self.shift, self.delay, matrix, self.rule, self.min_drive)
+
+    def extra_repr(self) -> str:
+        return f"{self.in_features}, {self.out_features}, rule={self.rule!r}, feedback={self.feedback!r}"

@@ -1,0 +1,120 @@
+"""Read-outs and losses over first-spike times. The loss is the neuromodulator: its gradient is the error δ.
+
+Silence (inf) is replaced by a finite horizon and gets no gradient, so losses stay finite whoever is silent.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import InputError
+
+__all__ = ["FirstSpikeCrossEntropy", "SoftmaxTargetError", "first_to_fire", "spike_time_scores"]
+
+
+def first_to_fire(z: Tensor) -> Tensor:
+    """The class whose neuron fires first, (batch, classes) to (batch,).
+
+    Of tied neurons the one with the lowest index wins; where all are silent the answer is 0.
+    """
+    return z.argmin(-1)
+
+
+def spike_time_scores(z: Tensor, beta: float = 1.0) -> Tensor:
+    """softmax(−β z): (batch, classes) scores that sum to 1. A silent class gets 0; if all are silent, all get 1/n."""
+    all_silent = z.isinf().all(-1, keepdim=True)
+    return torch.softmax(torch.where(all_silent, 0.0, -beta * z), -1)
+
+
+def _heard(z: Tensor, horizon: float) -> Tensor:
+    return torch.where(z.isinf(), horizon, z)
+
+
+def _check(z: Tensor, target: Tensor) -> None:
+    if z.ndim != 2 or target.shape != z.shape[:1]:
+        raise InputError(f"z must be (batch, classes) and target (batch,), got {tuple(z.shape)}, {tuple(target.shape)}")
+    if target.dtype.is_floating_point or target.dtype == torch.bool:
+        raise InputError(f"target must hold class indices, got {target.dtype}")
+
+
+def _check_reduction(reduction: str) -> None:
+    if reduction not in ("mean", "sum"):
+        raise InputError(f"reduction must be 'mean' or 'sum', got {reduction!r}")
+
+
+class FirstSpikeCrossEntropy(nn.Module):
+    """Cross-entropy of softmax(−β z) with label smoothing: the right class is to fire first.
+
+    Args:
+        beta: inverse temperature, > 0; the larger, the smaller the lead (in z) that counts as certain.
+        label_smoothing: share of the target spread evenly over all classes, in [0, 1).
+        horizon: the z that stands for a silent class.
+        reduction: "mean" or "sum" over the batch.
+    """
+
+    def __init__(
+        self, beta: float = 1.0, label_smoothing: float = 0.0, horizon: float = 100.0, reduction: str = "mean"
+    ) -> None:
+        super().__init__()
+        if not beta > 0:
+            raise InputError(f"beta must be positive, got {beta}")
+        if not 0 <= label_smoothing < 1:
+            raise InputError(f"label_smoothing must lie in [0, 1), got {label_smoothing}")
+        if not horizon > 0:
+            raise InputError(f"horizon must be positive, got {horizon}")
+        _check_reduction(reduction)
+        self.beta, self.label_smoothing, self.horizon, self.reduction = beta, label_smoothing, horizon, reduction
+
+    def forward(self, z: Tensor, target: Tensor) -> Tensor:
+        """Scalar loss of (batch, classes) spike times for (batch,) class indices."""
+        _check(z, target)
+        logits = -self.beta * _heard(z, self.horizon)
+        return F.cross_entropy(
+            logits, target.long(), label_smoothing=self.label_smoothing, reduction=self.reduction
+        )
+
+
+class SoftmaxTargetError(nn.Module):
+    """The published loss (SL_mnist.MNIST_train): Σ (softmax(z) − softmax(exp(t)))², t 0.01 right and 0.99 wrong.
+
+    Its backward is the published error δ = softmax(z) − softmax(exp(t)), which is *not* the gradient of the number
+    that it reports.
+
+    Args:
+        reduction: "sum" (published) or "mean" over the batch.
+        horizon: the z that stands for a silent class, 1e5 as published.
+    """
+
+    def __init__(self, reduction: str = "sum", horizon: float = 1e5) -> None:
+        super().__init__()
+        _check_reduction(reduction)
+        if not horizon > 0:
+            raise InputError(f"horizon must be positive, got {horizon}")
+        self.reduction, self.horizon = reduction, horizon
+
+    def forward(self, z: Tensor, target: Tensor) -> Tensor:
+        """Scalar loss of (batch, classes) spike times for (batch,) class indices."""
+        _check(z, target)
+        wanted = torch.full_like(z, 0.99).scatter(1, target.long()[:, None], 0.01)
+        wanted = torch.softmax(torch.exp(wanted), -1)
+        scale = 1.0 if self.reduction == "sum" else 1.0 / max(z.shape[0], 1)
+        loss: Tensor = _PublishedError.apply(_heard(z, self.horizon), wanted, scale)
+        return loss
+
+
+class _PublishedError(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, wanted: Tensor, scale: float) -> Tensor:
+        error = torch.softmax(z, -1) - wanted
+        ctx.save_for_backward(error)
+        ctx.scale = scale
+        return error.square().sum() * scale
+
+    @staticmethod
+    def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, None, None]:
+        (error,) = ctx.saved_tensors
+        return grad[0] * ctx.scale * error, None, None
