@@ -1,0 +1,5 @@
+"""``python -m shiftlearn``."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,155 @@
+"""Run folders: settings (JSON), weights and training state (safetensors), written atomically.
+
+=========================  ==========================================================================
+``config.json``            the resolved recipe and the seed, written before the first epoch
+``metrics.jsonl``          one line an epoch
+``checkpoint.safetensors`` weights and optimizer after the last whole epoch
+``weights.safetensors``    the trained weights
+``test_predictions.csv``   label, prediction, scores and spike times (z) of every test sample
+``confusion_matrix.csv``   rows: true class, columns: predicted class
+``metrics.json``           the summary; it is written last and marks the run as finished
+=========================  ==========================================================================
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from . import recipes
+from .errors import InputError
+from .model import Model, build
+
+__all__ = ["CONFIG", "METRICS", "load", "load_state", "read_config", "save_model", "save_state", "write", "write_json"]
+
+CONFIG, METRICS, LOG = "config.json", "metrics.json", "metrics.jsonl"
+WEIGHTS, CHECKPOINT = "weights.safetensors", "checkpoint.safetensors"
+_FORMAT = 1
+
+
+def write(path: Path, content: bytes) -> None:
+    """Replace a file as a whole: after a crash there is the old content or the new, never a part of it."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """:func:`write` of indented JSON."""
+    write(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def write_config(folder: Path, recipe: recipes.Recipe, seed: int) -> None:
+    """Record what a run is, in a folder that exists."""
+    write_json(folder / CONFIG, {"format": _FORMAT, "seed": seed, "recipe": recipe.as_dict()})
+
+
+def read_config(folder: Path) -> tuple[recipes.Recipe, int]:
+    """The recipe and the seed of a run folder.
+
+    Raises:
+        InputError: no such folder, no run folder, or its settings cannot be read.
+    """
+    path = folder / CONFIG
+    if not folder.is_dir():
+        raise InputError(f"no run folder {str(folder)!r}")
+    if not path.is_file():
+        raise InputError(f"{str(folder)!r} is not a run folder: it holds no {CONFIG}")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        if config["format"] != _FORMAT:
+            raise InputError(f"{path} has format {config['format']!r}; this version reads format {_FORMAT}")
+        return recipes.from_dict(config["recipe"], source=str(path)), int(config["seed"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} is damaged: {type(error).__name__}: {error}") from None
+
+
+def save_model(model: Model, folder: Path) -> None:
+    """Write a model to a folder, made if need be."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"path must be a folder, {str(folder)!r} is a file")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_config(folder, model.recipe, model.seed)
+    write(folder / WEIGHTS, safetensors.torch.save(model.network.state_dict()))
+
+
+def load(path: str | Path) -> Model:
+    """The trained model of a run folder, or of a folder that :meth:`Model.save` wrote.
+
+    Raises:
+        InputError: the folder does not hold one, the run is not finished, or a file is damaged.
+    """
+    folder = Path(path)
+    recipe, seed = read_config(folder)
+    if not (folder / WEIGHTS).is_file():
+        raise InputError(
+            f"{str(folder)!r} holds no {WEIGHTS}: the run is not finished; "
+            f"go on with `shiftlearn train --resume {folder}`"
+        )
+    network = build(recipe)
+    _restore(network, _tensors(folder / WEIGHTS)[0], folder / WEIGHTS)
+    return Model(recipe, network.eval(), seed)
+
+
+def save_state(folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer, progress: dict[str, Any]) -> None:
+    """Write the checkpoint: weights, optimizer and ``progress`` (JSON) as one file."""
+    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+    for index, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in state.items()}
+    metadata = {"progress": json.dumps(progress)}
+    write(folder / CHECKPOINT, safetensors.torch.save({k: v.contiguous() for k, v in tensors.items()}, metadata))
+
+
+def load_state(folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
+    """Restore a checkpoint into network and optimizer and return its progress; None if there is none."""
+    path = folder / CHECKPOINT
+    if not path.is_file():
+        return None
+    tensors, metadata = _tensors(path)
+    _restore(network, {k[8:]: v for k, v in tensors.items() if k.startswith("network.")}, path)
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        if key.startswith("optimizer."):
+            _, index, name = key.split(".", 2)
+            state.setdefault(int(index), {})[name] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    progress: dict[str, Any] = json.loads(metadata["progress"])
+    return progress
+
+
+def _tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        raise InputError(f"{path} is damaged: {error}") from None
+
+
+def _restore(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    expected = {name: (tuple(t.shape), t.dtype) for name, t in network.state_dict().items()}
+    found = {name: (tuple(t.shape), t.dtype) for name, t in tensors.items()}
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            raise InputError(
+                f"{path} does not fit its recipe: {name} is {found.get(name, 'missing')}, "
+                f"expected {expected.get(name, 'nothing of that name')}"
+            )
+    network.load_state_dict(tensors)

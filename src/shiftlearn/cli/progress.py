@@ -1,0 +1,74 @@
+"""What a person sees while a network trains: a live bar in a terminal, one plain line an epoch elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ..training import Reporter
+
+
+@contextmanager
+def reporter(epochs: int) -> Iterator[Reporter]:
+    """The reporter that suits standard output."""
+    console = Console()
+    if not console.is_terminal:
+        yield _Lines(console, epochs)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.percentage:3.0f}%"),
+        TimeRemainingColumn(compact=True),
+        TextColumn("left"),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        yield _Bar(console, epochs, progress)
+
+
+class _Lines:
+    def __init__(self, console: Console, epochs: int) -> None:
+        self.console, self.epochs = console, epochs
+        self.began: float | None = None
+        self.first = 1
+
+    def batch(self, epoch: int, share: float, loss: float, accuracy: float, samples_per_second: float) -> None:
+        if self.began is None:
+            self.began, self.first = time.perf_counter(), epoch
+
+    def epoch(self, record: dict[str, Any]) -> None:
+        left = self._left(record["epoch"])
+        validation = record.get("validation_accuracy")
+        parts = [
+            f"epoch {record['epoch']:>{len(str(self.epochs))}}/{self.epochs}",
+            f"loss {record['loss']:.4f}",
+            f"training {record['train_accuracy']:.2%}",
+            *([f"validation {validation:.2%}"] if validation is not None else []),
+            f"{record['samples_per_second']:,.0f} samples/s",
+            f"{left:.0f} s left",
+        ]
+        self.console.print("  ".join(parts), highlight=False, soft_wrap=True)
+
+    def _left(self, epoch: int) -> float:
+        elapsed = time.perf_counter() - (self.began or time.perf_counter())
+        return elapsed / (epoch - self.first + 1) * (self.epochs - epoch)
+
+
+class _Bar(_Lines):
+    def __init__(self, console: Console, epochs: int, progress: Progress) -> None:
+        super().__init__(console, epochs)
+        self.progress = progress
+        self.task = progress.add_task("reading the data", total=epochs)
+
+    def batch(self, epoch: int, share: float, loss: float, accuracy: float, samples_per_second: float) -> None:
+        super().batch(epoch, share, loss, accuracy, samples_per_second)
+        text = (
+            f"epoch {epoch}/{self.epochs}  loss {loss:.4f}  training {accuracy:.2%}  "
+            f"{samples_per_second:,.0f} samples/s"
+        )
+        self.progress.update(self.task, completed=epoch - 1 + share, description=text)

@@ -1,0 +1,145 @@
+"""Recipes: every setting of an experiment, one TOML file each."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError, unknown_name
+
+__all__ = ["Recipe", "names", "override", "read"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Settings of a training run.
+
+    ``layers`` counts the inputs first; ``init_scale`` has one entry per layer of synapses.
+    """
+
+    description: str
+    dataset: str
+    layers: tuple[int, ...]
+    epochs: int
+    rule: str = "normalized"
+    feedback: str = "symmetric"
+    init_scale: tuple[float, ...] = (8.0,)
+    min_drive: float = 0.0
+    coding: str = "latency"
+    coding_exponent: float = 2.0
+    loss: str = "cross-entropy"
+    beta: float = 1.0
+    label_smoothing: float = 0.0
+    batch: int = 128
+    lr: float = 1e-3
+    lr_final: float = 1e-3
+    delay_lr: float = 1e-3
+    delay_lr_final: float = 1e-3
+    beta1: float = 0.9
+    beta2: float = 0.9
+    homeostasis: float = 0.0
+    project_delays: bool = True
+    validation: int = 0
+
+    def __post_init__(self) -> None:
+        for name, accept, expected in _CHECKS:
+            if not accept(getattr(self, name)):
+                raise InputError(f"{name} must be {expected}, got {getattr(self, name)!r}")
+        if len(self.init_scale) not in (1, len(self.layers) - 1):
+            raise InputError(
+                f"init_scale must have 1 entry, or {len(self.layers) - 1} (one per layer of synapses), "
+                f"got {len(self.init_scale)}"
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain types, ready for JSON; :func:`override` of nothing gives the recipe back."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
+
+
+def _choice(name: str, *valid: str) -> tuple[str, Callable[[Any], bool], str]:
+    return name, lambda x: x in valid, "one of " + ", ".join(valid)
+
+
+_CHECKS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+    ("layers", lambda x: len(x) >= 2 and min(x) >= 1, "two or more sizes of 1 or more"),
+    ("epochs", lambda x: x >= 1, "1 or more"),
+    _choice("feedback", "symmetric", "random", "sign", "none"),
+    _choice("coding", "latency", "binarised"),
+    _choice("loss", "cross-entropy", "published"),
+    ("init_scale", lambda x: len(x) >= 1 and min(x) > 0, "positive"),
+    *((name, lambda x: x > 0, "positive") for name in ("coding_exponent", "beta", "lr", "lr_final")),
+    *((name, lambda x: x > 0, "positive") for name in ("delay_lr", "delay_lr_final")),
+    *((name, lambda x: 0 <= x < 1, "in [0, 1)") for name in ("label_smoothing", "beta1", "beta2")),
+    *((name, lambda x: x >= 0, "0 or more") for name in ("min_drive", "homeostasis", "validation")),
+    ("batch", lambda x: x >= 1, "1 or more"),
+)
+
+_TYPES = typing.get_type_hints(Recipe)
+
+
+def names() -> list[str]:
+    """The recipes in the package."""
+    return sorted(path.stem for path in Path(__file__).parent.glob("*.toml"))
+
+
+def read(name: str) -> Recipe:
+    """The recipe called ``name``, or the one in the TOML file of that path."""
+    path = Path(name) if name.endswith(".toml") else Path(__file__).with_name(f"{name}.toml")
+    if path.suffix == ".toml" and name.endswith(".toml") and not path.is_file():
+        raise InputError(f"no recipe file {name!r}")
+    if not path.is_file():
+        raise unknown_name("recipe", name, names())
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{name} is not valid TOML: {error}") from None
+    return from_dict(values, source=name)
+
+
+def from_dict(values: Mapping[str, Any], source: str) -> Recipe:
+    """A recipe from plain values; missing or unknown settings and bad values are an InputError."""
+    missing = [
+        f.name for f in dataclasses.fields(Recipe) if f.default is dataclasses.MISSING and f.name not in values
+    ]
+    if missing:
+        raise InputError(f"{source}: the recipe lacks {', '.join(missing)}")
+    return Recipe(**{key: _convert(key, value) for key, value in values.items()})
+
+
+def override(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
+    """The recipe with some settings changed; text is read as TOML reads it (``lr=1e-3``, ``layers=[784, 10]``)."""
+    return dataclasses.replace(recipe, **{key: _convert(key, value) for key, value in settings.items()})
+
+
+def _convert(key: str, value: Any) -> Any:
+    if key not in _TYPES:
+        raise unknown_name("setting", key, _TYPES)
+    kind = _TYPES[key]
+    wanted, item = (list, typing.get_args(kind)[0]) if typing.get_origin(kind) is tuple else (kind, None)
+    if isinstance(value, str) and wanted is not str:
+        try:
+            value = tomllib.loads(f"x = {value}")["x"]
+        except tomllib.TOMLDecodeError:
+            raise InputError(f"{key} must be {_kind(wanted, item)}, got {value!r}") from None
+    if item is not None:
+        values = list(value) if isinstance(value, list | tuple) else [value]
+        if all(_fits(x, item) for x in values):
+            return tuple(item(x) for x in values)
+    elif _fits(value, wanted):
+        return wanted(value)
+    raise InputError(f"{key} must be {_kind(wanted, item)}, got {value!r}")
+
+
+def _fits(value: Any, kind: type) -> bool:
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) is kind
+
+
+def _kind(kind: type, item: type | None) -> str:
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    return f"a list like {'[784, 800, 10]' if item is int else '[20.0, 8.0]'}" if item else words[kind]
