@@ -1,0 +1,40 @@
+"""Shared by all tests: the Hypothesis profile, and fixtures that restore what they change."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+
+import pytest
+import torch
+from hypothesis import settings
+
+with warnings.catch_warnings():  # "installed without C++ kernels" must not stop the tests of the reference
+    warnings.simplefilter("ignore", UserWarning)
+    import shiftlearn.ops  # noqa: F401
+
+settings.register_profile(
+    "shiftlearn", deadline=None, max_examples=50, derandomize=bool(os.environ.get("CI")), print_blob=True
+)
+settings.load_profile("shiftlearn")
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    """The test may call torch.set_num_threads; the number is put back afterwards."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(params=["baseline", "avx2", "avx512"])
+def instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The C++ kernels run with this instruction set; the widest one is put back afterwards."""
+    kernels = pytest.importorskip("shiftlearn.ops._kernels", reason="installed without C++ kernels")
+    try:
+        kernels.use_instruction_set(request.param)
+    except ValueError:
+        pytest.skip(f"this machine does not run {request.param}")
+    yield request.param
+    kernels.use_instruction_set(kernels.instruction_set())

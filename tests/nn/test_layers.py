@@ -1,0 +1,278 @@
+"""ShiftLinear, its feedback pathways, and the steps that follow the optimizer's."""
+
+from __future__ import annotations
+
+import copy
+import io
+import math
+import pickle
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from shiftlearn import SpikeEvents, ops
+from shiftlearn.nn import FEEDBACK, Homeostasis, ShiftLinear, project_delays
+
+inf = math.inf
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def make(feedback: str = "symmetric", seed: int = 0, **options: object) -> ShiftLinear:
+    return ShiftLinear(6, 4, feedback=feedback, generator=seeded(seed), **options)
+
+
+def times(batch: int = 5, dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.exp(torch.rand(batch, 6, dtype=dtype, generator=seeded(7)))
+
+
+def sent_back(layer: ShiftLinear, z: Tensor, delta: Tensor) -> Tensor | None:
+    z = z.clone().requires_grad_()
+    layer(z).backward(delta)
+    return z.grad
+
+
+def mixed(layer: ShiftLinear) -> ShiftLinear:
+    """The layer with some weights negative and one 0."""
+    with torch.no_grad():
+        layer.shift[1] *= -0.5
+        layer.shift[2, 0] = 0
+    return layer
+
+
+# --------------------------------------------------------------------------------------------- construction
+
+
+def test_initial_values() -> None:
+    layer = ShiftLinear(200, 50, feedback="random", init_scale=20.0, generator=seeded())
+    for x in (layer.shift, layer.feedback_weight):
+        assert x.shape == (200, 50)
+        assert x.min() >= 0
+        assert 0.099 < x.max() <= 0.1
+        assert x.mean().item() == pytest.approx(0.05, rel=0.02)
+    assert not torch.equal(layer.shift, layer.feedback_weight)
+    assert torch.equal(layer.delay, torch.ones(50))
+    assert make().shift.max() > 0.5 * 8 / 6  # init_scale 8 unless told
+
+
+@pytest.mark.parametrize("feedback", FEEDBACK)
+def test_the_generator_decides(feedback: str) -> None:
+    one, two, other = make(feedback, 1), make(feedback, 1), make(feedback, 2)
+    for name, x in one.state_dict().items():
+        assert torch.equal(x, two.state_dict()[name])
+        assert name == "delay" or not torch.equal(x, other.state_dict()[name])
+    other.reset_parameters(seeded(1))
+    for name, x in one.state_dict().items():
+        assert torch.equal(x, other.state_dict()[name])
+
+
+def test_resetting_resets_the_delays() -> None:
+    layer = make()
+    with torch.no_grad():
+        layer.delay.fill_(3)
+    layer.reset_parameters()
+    assert (layer.delay == 1).all()
+
+
+@pytest.mark.parametrize("feedback", FEEDBACK)
+def test_what_is_saved(feedback: str) -> None:
+    layer = make(feedback)
+    matrix = ["feedback_weight"] if feedback in ("random", "sign") else []
+    assert sorted(layer.state_dict()) == sorted(["shift", "delay", *matrix])
+    assert sorted(name for name, _ in layer.named_parameters()) == ["delay", "shift"]
+
+
+def test_dtype_and_repr() -> None:
+    layer = make(dtype=torch.float64, rule="exact")
+    assert layer.shift.dtype == layer.delay.dtype == torch.float64
+    assert repr(layer) == "ShiftLinear(6, 4, rule='exact', feedback='symmetric')"
+
+
+# ------------------------------------------------------------------------------------------------- forward
+
+
+def test_forward_is_fire() -> None:
+    layer, z = mixed(make(rule="exact")), times()
+    with torch.no_grad():
+        layer.delay.copy_(torch.tensor([1.0, 1.5, 2.0, 0.5]))
+    out = layer(z)
+    assert out.shape == (5, 4)
+    assert torch.equal(out, ops.fire(z, layer.shift, layer.delay))
+    u, _, _ = ops.first_spike(ops.sort_spikes(z), layer.shift.detach())
+    assert torch.equal(out, u * layer.delay)
+    assert out.isfinite().any()
+
+
+@pytest.mark.parametrize("feedback", FEEDBACK)
+def test_events_are_inputs_too(feedback: str) -> None:
+    layer, z = make(feedback), times()
+    dense, events = layer(z), layer(SpikeEvents.from_dense(z))
+    assert torch.equal(dense, events)
+    grads = []
+    for out in (dense, events):
+        layer.zero_grad()
+        out.sum().backward()
+        grads.append(layer.shift.grad.clone())
+    assert grads[0].abs().max() > 0
+    torch.testing.assert_close(grads[0], grads[1])
+
+
+def test_the_rule_and_the_floor_reach_the_backward_pass() -> None:
+    z, delta = times(), torch.ones(5, 4)
+    grads = {}
+    for rule, floor in (("normalized", 0.0), ("normalized", 5.0), ("shifting", 0.0), ("exact", 0.0)):
+        layer = make(rule=rule, min_drive=floor)
+        layer(z).backward(delta)
+        grads[rule, floor] = layer.shift.grad
+    drive = ops.first_spike(ops.sort_spikes(z), make().shift.detach())[2]
+    assert drive.max() < 5
+    torch.testing.assert_close(grads["normalized", 5.0], grads["shifting", 0.0] / 5)
+    torch.testing.assert_close(grads["normalized", 0.0], math.e * grads["exact", 0.0])  # where the delay is 1
+    assert not torch.allclose(grads["normalized", 0.0], grads["normalized", 5.0])
+
+
+@pytest.mark.parametrize("feedback", FEEDBACK)
+def test_copies_give_the_same_outputs(feedback: str) -> None:
+    layer, z, delta = mixed(make(feedback)), times(), torch.ones(5, 4)
+    with torch.no_grad():
+        layer.delay.fill_(1.25)
+    loaded = make(feedback, seed=9)
+    buffer = io.BytesIO()
+    torch.save(layer.state_dict(), buffer)
+    buffer.seek(0)
+    loaded.load_state_dict(torch.load(buffer, weights_only=True))
+    want, sent = layer(z), sent_back(layer, z, delta)
+    for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer)), loaded):
+        assert torch.equal(other(z), want)
+        back = sent_back(other, z, delta)
+        assert (back is None and sent is None) or torch.equal(back, sent)
+
+
+@pytest.mark.parametrize("feedback", FEEDBACK)
+def test_to_float64(feedback: str) -> None:
+    layer, z = make(feedback), times()
+    single = layer(z).double()
+    layer.to(torch.float64)
+    assert all(x.dtype == torch.float64 for x in layer.state_dict().values())
+    z = z.double().requires_grad_()
+    out = layer(z)
+    assert out.dtype == torch.float64
+    torch.testing.assert_close(out, single, rtol=1e-4, atol=0)
+    out.sum().backward()
+    assert layer.shift.grad.dtype == torch.float64
+    assert z.grad is None or z.grad.dtype == torch.float64
+
+
+# ------------------------------------------------------------------------------------------------- feedback
+
+
+def by_matrix(layer: ShiftLinear, z: Tensor, delta: Tensor, matrix: Tensor) -> Tensor:
+    """Σ_j δ_j B_ij over the neurons that input i helped to fire (rule "shifting")."""
+    u, _, _ = ops.first_spike(ops.sort_spikes(z), layer.shift.detach())
+    helped = (z[:, :, None] < u[:, None, :]) & u.isfinite()[:, None, :]
+    return (helped * delta[:, None, :] * matrix).sum(2)
+
+
+def test_symmetric_sends_through_the_weights() -> None:
+    layer, z, delta = mixed(make(rule="shifting")), times(), torch.randn(5, 4, generator=seeded())
+    assert layer.feedback_weight is None
+    torch.testing.assert_close(sent_back(layer, z, delta), by_matrix(layer, z, delta, layer.shift.detach()))
+
+
+def test_random_sends_through_a_fixed_matrix() -> None:
+    layer, z, delta = mixed(make("random", rule="shifting")), times(), torch.randn(5, 4, generator=seeded())
+    matrix = layer.feedback_weight.clone()
+    assert (matrix >= 0).all()
+    optimizer = torch.optim.SGD(layer.parameters(), lr=1e-3)
+    for _ in range(3):
+        torch.testing.assert_close(sent_back(layer, z, delta), by_matrix(layer, z, delta, matrix))
+        optimizer.step()
+        optimizer.zero_grad()
+    assert torch.equal(layer.feedback_weight, matrix)
+    assert torch.equal(layer.state_dict()["feedback_weight"], matrix)
+
+
+def test_sign_follows_the_weights_with_fixed_magnitudes() -> None:
+    layer, z, delta = mixed(make("sign", rule="shifting")), times(), torch.randn(5, 4, generator=seeded())
+    magnitude = layer.feedback_weight.clone()
+    for _ in range(2):
+        signs = torch.sign(layer.shift.detach())
+        assert set(signs.unique().tolist()) == {-1, 0, 1}
+        torch.testing.assert_close(sent_back(layer, z, delta), by_matrix(layer, z, delta, magnitude * signs))
+        with torch.no_grad():
+            layer.shift[3] *= -0.25
+    assert torch.equal(layer.feedback_weight, magnitude)
+
+
+def test_the_matrix_does_not_change_what_the_layer_itself_learns() -> None:
+    z, delta = times(), torch.randn(5, 4, generator=seeded())
+    grads = []
+    for feedback in FEEDBACK:
+        layer = make(feedback)
+        layer(z).backward(delta)
+        grads.append((layer.shift.grad, layer.delay.grad))
+    assert grads[0][0].abs().max() > 0
+    assert all(torch.equal(a, b) for other in grads[1:] for a, b in zip(grads[0], other, strict=True))
+
+
+def test_none_sends_nothing() -> None:
+    first, second = make(), ShiftLinear(4, 3, feedback="none", generator=seeded(3))
+    z = times().requires_grad_()
+    second(first(z)).sum().backward()
+    assert second.shift.grad.abs().max() > 0
+    assert z.grad is None
+    assert first.shift.grad is None
+
+
+# ----------------------------------------------------------------------------------------- after the step
+
+
+def test_homeostasis_adds_evenly_and_only_where_needed() -> None:
+    layer = ShiftLinear(5, 3)
+    with torch.no_grad():
+        layer.shift.copy_(torch.rand(5, 3, generator=seeded()) - 0.5)
+        layer.shift[:, 1] = torch.tensor([0.9, 0.7, -0.3, 0.1, 0.1])  # 1.5: strong
+        layer.shift[:, 2] = 0
+    before = layer.shift.detach().clone()
+    Homeostasis(1.3)(layer)
+    after = layer.shift.detach()
+    assert torch.equal(after[:, 1], before[:, 1])
+    torch.testing.assert_close(after.sum(0)[[0, 2]], torch.tensor([1.3, 1.3]))
+    added = after - before
+    torch.testing.assert_close(added[:, 0], added[:1, 0].expand(5))
+    assert (added[:, 0] > 0.2).all()
+    torch.testing.assert_close(after[:, 2], torch.full((5,), 0.26))
+
+    Homeostasis(1.3)(layer)
+    torch.testing.assert_close(layer.shift.detach(), after, rtol=0, atol=1e-6)
+    assert torch.equal(layer.shift[:, 1], before[:, 1])
+
+
+def test_homeostasis_keeps_every_neuron_alive() -> None:
+    model = nn.Sequential(make(), nn.Sequential(ShiftLinear(4, 3, generator=seeded(3))))
+    with torch.no_grad():
+        for layer in (model[0], model[1][0]):
+            layer.shift -= 2
+    assert model(times()).isinf().all()
+    Homeostasis()(model)
+    assert model(times()).isfinite().all()
+    for layer in (model[0], model[1][0]):
+        torch.testing.assert_close(layer.shift.detach().sum(0), torch.full((layer.out_features,), 1.2))
+        assert layer.shift.requires_grad
+        assert layer.shift.grad_fn is None
+
+
+def test_project_delays() -> None:
+    model = nn.Sequential(make(), ShiftLinear(4, 2))
+    with torch.no_grad():
+        model[0].delay.copy_(torch.tensor([-1.0, 0.5, 1.0, 2.5]))
+        model[1].delay.copy_(torch.tensor([0.999, 1.001]))
+    shift = model[0].shift.detach().clone()
+    project_delays(model)
+    assert model[0].delay.tolist() == [1.0, 1.0, 1.0, 2.5]
+    assert model[1].delay.tolist() == pytest.approx([1.0, 1.001])
+    assert torch.equal(model[0].shift, shift)
+    assert model[0].delay.requires_grad
