@@ -28,7 +28,17 @@ from . import recipes
 from .errors import InputError
 from .model import Model, build
 
-__all__ = ["CONFIG", "METRICS", "load", "load_state", "read_config", "save_model", "save_state", "write", "write_json"]
+__all__ = [
+    "CONFIG",
+    "METRICS",
+    "load",
+    "load_state",
+    "read_config",
+    "save_model",
+    "save_state",
+    "write",
+    "write_json",
+]
 
 CONFIG, METRICS, LOG = "config.json", "metrics.json", "metrics.jsonl"
 WEIGHTS, CHECKPOINT = "weights.safetensors", "checkpoint.safetensors"

@@ -22,7 +22,7 @@ def to_z(t: Tensor, tau: float = 1.0) -> Tensor:
         tau: synaptic time constant, > 0.
 
     Raises:
-        InputError: ``tau`` is not positive, ``t`` is NaN, or t / tau exceeds 80 in float32.
+        InputError: ``tau`` is not positive, ``t`` is NaN, t / tau exceeds 80 in float32, or z is not representable.
     """
     if not tau > 0:
         raise InputError(f"tau must be positive, got {tau}")
@@ -34,7 +34,11 @@ def to_z(t: Tensor, tau: float = 1.0) -> Tensor:
             f"t / tau reaches {x[x.isfinite()].max().item():g}, beyond the {_FLOAT32_LIMIT:g} that exp can carry "
             "in float32: use float64, or a larger tau"
         )
-    return torch.exp(x)
+    z = torch.exp(x)
+    lost = (z == 0) | (z.isinf() & ~t.isposinf())
+    if lost.any():
+        raise InputError(f"exp(t / tau) leaves the range of {z.dtype} at t = {t[lost][0].item():g}, tau = {tau:g}")
+    return z
 
 
 def to_time(z: Tensor, tau: float = 1.0) -> Tensor:
@@ -71,7 +75,7 @@ class SpikeEvents:
         self.z = z.contiguous()
         self.channel = channel.to(torch.int32).contiguous()
         self.offsets = offsets.to(torch.int64).contiguous()
-        self.num_channels = int(num_channels)
+        self.num_channels = num_channels
         self.rest = rest.to(z.dtype).contiguous()
         _check_content(self)
 
@@ -100,10 +104,14 @@ class SpikeEvents:
         return self.offsets.numel() - 1
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> SpikeEvents:
-        """The same events on another device, or with another floating dtype."""
+        """The same events on another device, or with another floating dtype.
+
+        Raises:
+            InputError: ``dtype`` is not a floating type, or a z becomes 0 or inf in it.
+        """
         if dtype is not None and not dtype.is_floating_point:
             raise InputError(f"dtype must be a floating type, got {dtype}")
-        z, rest = (x.to(device=device, dtype=dtype) for x in (self.z, self.rest))
+        z, rest = (_converted(x, device, dtype) for x in (self.z, self.rest))
         channel, offsets = (x.to(device=device) for x in (self.channel, self.offsets))
         return self._of(z, channel, offsets, self.num_channels, rest)
 
@@ -112,6 +120,15 @@ class SpikeEvents:
             f"SpikeEvents(batch={self.batch}, num_channels={self.num_channels}, capacity={self.z.numel()}, "
             f"dtype={self.z.dtype}, device={self.z.device})"
         )
+
+
+def _converted(z: Tensor, device: torch.device | str | None, dtype: torch.dtype | None) -> Tensor:
+    result = z.to(device=device, dtype=dtype)
+    if dtype is not None and dtype != z.dtype:
+        lost = (result == 0) | (result.isinf() & z.to(result.device).isfinite())
+        if lost.any():
+            raise InputError(f"dtype {dtype} cannot hold z = {z[lost.to(z.device)][0].item():g}")
+    return result
 
 
 def _check_layout(z: Tensor, channel: Tensor, offsets: Tensor, num_channels: int, rest: Tensor | None) -> None:
@@ -126,8 +143,10 @@ def _check_layout(z: Tensor, channel: Tensor, offsets: Tensor, num_channels: int
             raise InputError(f"{name} must hold integers, got {x.dtype}")
     if rest is not None and rest.shape != (offsets.numel() - 1,):
         raise InputError(f"rest must have shape (batch,) = ({offsets.numel() - 1},), got {tuple(rest.shape)}")
-    if num_channels < 0:
-        raise InputError(f"num_channels must not be negative, got {num_channels}")
+    if not isinstance(num_channels, int) or num_channels < 0:
+        raise InputError(f"num_channels must be an integer of 0 or more, got {num_channels!r}")
+    if channel.numel() and not ((channel >= 0) & (channel < num_channels)).all():
+        raise InputError(f"channel must lie in 0 … {num_channels - 1}, got {int(channel.min())} … {int(channel.max())}")
     devices = {x.device for x in (z, channel, offsets, rest) if x is not None}
     if len(devices) > 1:
         raise InputError(f"z, channel, offsets and rest must be on one device, got {sorted(map(str, devices))}")
@@ -136,19 +155,19 @@ def _check_layout(z: Tensor, channel: Tensor, offsets: Tensor, num_channels: int
 def _check_content(events: SpikeEvents) -> None:
     z, channel, offsets, rest = events.z, events.channel.long(), events.offsets, events.rest
     if offsets[0] != 0 or offsets[-1] != z.numel() or (offsets.diff() < 0).any():
-        raise InputError(f"offsets must ascend from 0 to the number of spikes, {z.numel()}, got {offsets.tolist()[:8]}…")
+        raise InputError(
+            f"offsets must ascend from 0 to the number of spikes, {z.numel()}, got {offsets.tolist()[:8]}…"
+        )
     if z.numel() and not (z > 0).all():
         raise InputError(f"z must be positive (z = exp(t / tau)) or inf, got {z[~(z > 0)][0].item()}")
     if rest.numel() and not (rest > 0).all():
         raise InputError(f"rest must be positive or inf, got {rest[~(rest > 0)][0].item()}")
-    if z.numel() and not ((channel >= 0) & (channel < events.num_channels)).all():
-        raise InputError(
-            f"channel must lie in 0 … {events.num_channels - 1}, got {channel.min().item()} … {channel.max().item()}"
-        )
     row = torch.repeat_interleave(torch.arange(events.batch, device=z.device), offsets.diff())
     same_row = row[1:] == row[:-1]
     if (same_row & (z[1:] < z[:-1])).any():
-        raise InputError(f"z must ascend within each row; row {row[1:][same_row & (z[1:] < z[:-1])][0].item()} does not")
+        raise InputError(
+            f"z must ascend within each row; row {row[1:][same_row & (z[1:] < z[:-1])][0].item()} does not"
+        )
     listed = z.isfinite()
     late = listed & (z > rest[row])
     if late.any():

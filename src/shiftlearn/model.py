@@ -59,8 +59,8 @@ class Model:
         values = self._values(x)
         device = next(self.network.parameters()).device
         with torch.no_grad():
-            parts = [self.network(self.encode(part.to(device))).cpu() for part in values.split(_CHUNK)]
-        result: npt.NDArray[np.float32] = torch.cat(parts).numpy() if parts else np.empty((0, self.recipe.layers[-1]))
+            parts = [self.network(self.encode(part.to(device))).cpu().numpy() for part in torch.split(values, _CHUNK)]
+        result: npt.NDArray[np.float32] = np.concatenate(parts)
         return result
 
     def predict(self, x: Array) -> npt.NDArray[np.int64]:

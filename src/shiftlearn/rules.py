@@ -13,6 +13,7 @@ that apply them are shared. To add one::
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -93,11 +94,9 @@ def get(name: str) -> Rule:
     return _RULES[name]
 
 
-def coefficients(
-    name: str, delta: Tensor, u: Tensor, count: Tensor, drive: Tensor, delay: Tensor, min_drive: float
-) -> Coefficients:
-    """Apply a rule. Silent neurons (count 0) are taken out before any product, so their inf never meets a 0."""
-    spiked = count > 0
+def coefficients(name: str, delta: Tensor, u: Tensor, drive: Tensor, delay: Tensor, min_drive: float) -> Coefficients:
+    """Apply a rule. Silent neurons are taken out before any product, so their inf never meets a 0."""
+    spiked = u * delay < math.inf  # a delay can push a late crossing out of range: that is silence too
     return get(name)(
         torch.where(spiked, delta, 0.0),
         torch.where(spiked, u, 0.0),

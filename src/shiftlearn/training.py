@@ -55,9 +55,7 @@ def start(
     return run.finish(folder, reporter)
 
 
-def resume(
-    folder: Path, reporter: Reporter, device: str = "cpu", data_dir: str | None = None
-) -> dict[str, Any] | None:
+def resume(folder: Path, reporter: Reporter, device: str = "cpu", data_dir: str | None = None) -> dict[str, Any] | None:
     """Go on with a run from its last whole epoch, or from the start if there is none. None: it is finished."""
     recipe, seed = checkpoint.read_config(folder)
     if (folder / checkpoint.METRICS).exists():
@@ -79,7 +77,9 @@ class _Run:
                 f"got {list(recipe.layers)}"
             )
         if recipe.validation >= len(images):
-            raise InputError(f"validation must be less than the {len(images)} training samples, got {recipe.validation}")
+            raise InputError(
+                f"validation must be less than the {len(images)} training samples, got {recipe.validation}"
+            )
         x = torch.from_numpy(images.reshape(len(images), features)).to(self.device)
         y = torch.from_numpy(labels.astype(np.int64)).to(self.device)
         train = len(x) - recipe.validation
@@ -120,7 +120,7 @@ class _Run:
         began = time.perf_counter()
         order = torch.randperm(len(self.x), generator=_generator(self.seed, epoch)).to(self.device)
         loss_sum, right, done = torch.zeros((), device=self.device), torch.zeros((), device=self.device), 0
-        for number, chosen in enumerate(order.split(self.recipe.batch), start=1):
+        for number, chosen in enumerate(torch.split(order, self.recipe.batch), start=1):
             self._set_rates((epoch - 1 + (number - 1) / self.batches) / self.recipe.epochs)
             loss, z = self._step(self.x[chosen], self.y[chosen])
             mean = loss if self.recipe.loss == "cross-entropy" else loss / len(chosen)

@@ -195,16 +195,12 @@ def test_lookup_order(tmp_path: Path, toy: ImageDataset, monkeypatch: pytest.Mon
     assert find("toy", str(given.parent)) == given
 
 
-def test_given_folder_is_the_only_place(
-    tmp_path: Path, toy: ImageDataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_given_folder_is_the_only_place(tmp_path: Path, toy: ImageDataset, monkeypatch: pytest.MonkeyPatch) -> None:
     write(cache_dir() / "toy")
     empty = tmp_path / "empty"
     (empty / "toy").mkdir(parents=True)
     assert find("toy", empty) is None
-    listing = (
-        rf"empty does not hold Toy\..*a folder toy/ with the files {TRAIN_IMAGES}\.gz.*{TEST_LABELS}\.gz"
-    )
+    listing = rf"empty does not hold Toy\..*a folder toy/ with the files {TRAIN_IMAGES}\.gz.*{TEST_LABELS}\.gz"
     with pytest.raises(InputError, match=listing):
         load("toy", "test", empty)
     monkeypatch.setenv("SHIFTLEARN_DATA", str(empty))
@@ -386,7 +382,5 @@ def test_cache_is_pooch_s() -> None:
 def test_import_is_light() -> None:
     code = "import sys, shiftlearn.data; print([m for m in ('torch', 'pooch', 'tqdm') if m in sys.modules])"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    result = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-    )
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

@@ -25,9 +25,7 @@ LOSSES = [
 
 
 def times(batch: int = 6, classes: int = 4) -> Tensor:
-    return torch.exp(
-        2 * torch.rand(batch, classes, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    )
+    return torch.exp(2 * torch.rand(batch, classes, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))
 
 
 def value_and_error(loss: nn.Module, z: Tensor, target: Tensor) -> tuple[float, Tensor]:
@@ -103,9 +101,7 @@ def test_the_published_error(reduction: str) -> None:
     z, target = times(), torch.tensor([0, 1, 2, 3, 3, 3])
     scale = 1 / 6 if reduction == "mean" else 1.0
     value, error = value_and_error(SoftmaxTargetError(reduction), z, target)
-    wanted = torch.tensor(
-        [[math.exp(0.01 if j == t else 0.99) for j in range(4)] for t in target], dtype=z.dtype
-    )
+    wanted = torch.tensor([[math.exp(0.01 if j == t else 0.99) for j in range(4)] for t in target], dtype=z.dtype)
     difference = torch.softmax(z, 1) - torch.softmax(wanted, 1)
     assert value == pytest.approx(scale * difference.square().sum().item())
     torch.testing.assert_close(error, scale * difference)

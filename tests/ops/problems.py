@@ -99,10 +99,7 @@ class Dense:
 
     def rows(self) -> list[Row]:
         order = [sorted(range(len(row)), key=row.__getitem__) for row in self.z.tolist()]
-        return [
-            [(row[i], i) for i in o if row[i] < math.inf]
-            for row, o in zip(self.z.tolist(), order, strict=True)
-        ]
+        return [[(row[i], i) for i in o if row[i] < math.inf] for row, o in zip(self.z.tolist(), order, strict=True)]
 
     def listed(self) -> list[int]:
         return [sum(x < max(row) for x in row) if row else 0 for row in self.z.tolist()]
@@ -161,9 +158,7 @@ class Events:
         return iter((self.events.z, self.events.channel, self.events.offsets, self.events.rest))
 
 
-def random_dense(
-    seed: int, batch: int, inputs: int, outputs: int, ties: float = 0.3, silent: float = 0.1
-) -> Dense:
+def random_dense(seed: int, batch: int, inputs: int, outputs: int, ties: float = 0.3, silent: float = 0.1) -> Dense:
     """Floats of ordinary size; in every row some inputs are tied at one late time, some silent."""
     rng = np.random.default_rng(seed)
     z = np.exp(rng.uniform(0, 2, (batch, inputs)))
@@ -246,6 +241,4 @@ def assert_within(got: Tensor, want: np.ndarray, error: np.ndarray) -> None:
     assert actual.shape == want.shape
     with np.errstate(invalid="ignore"):  # inf − inf, which is no deviation
         bad = ~((actual == want) | (np.abs(actual - want) <= error))
-    assert not bad.any(), (
-        f"{actual[bad][:5]} should be {want[bad][:5]} ± {np.broadcast_to(error, bad.shape)[bad][:5]}"
-    )
+    assert not bad.any(), f"{actual[bad][:5]} should be {want[bad][:5]} ± {np.broadcast_to(error, bad.shape)[bad][:5]}"

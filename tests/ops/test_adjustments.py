@@ -232,14 +232,10 @@ def test_the_rule_is_linear_in_the_error(rule: str) -> None:
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("lead", [(3,), (2, 2)], ids=str)
 @given(problem=dyadic_dense(), data=st.data())
-def test_an_ensemble_is_its_members(
-    rule: str, lead: tuple[int, ...], problem: Dense, data: st.DataObject
-) -> None:
+def test_an_ensemble_is_its_members(rule: str, lead: tuple[int, ...], problem: Dense, data: st.DataObject) -> None:
     batch, (inputs, outputs) = len(problem.z), problem.shift.shape
     members = math.prod(lead)
-    order = [
-        data.draw(st.permutations(range(inputs))) for _ in range(members)
-    ]  # each member hears the inputs shuffled
+    order = [data.draw(st.permutations(range(inputs))) for _ in range(members)]  # each member hears the inputs shuffled
     z = torch.tensor(np.stack([problem.z[:, p] for p in order]).reshape(*lead, batch, inputs))
     shift = torch.tensor(data.draw(eighths((*lead, inputs, outputs))))
     delay = torch.tensor(data.draw(eighths((*lead, outputs), 8, 16)))

@@ -100,17 +100,13 @@ def test_the_exact_rule_is_the_gradient(lead: tuple[int, ...]) -> None:
     def network(z: Tensor, first: Tensor, d1: Tensor, second: Tensor, d2: Tensor) -> Tensor:
         return ops.fire(ops.fire(z, first, d1, rule="exact"), second, d2, rule="exact")
 
-    leaves = [
-        x.reshape(*lead, *x.shape).clone().requires_grad_() for x in (z, first, delays, second, delays[:3])
-    ]
+    leaves = [x.reshape(*lead, *x.shape).clone().requires_grad_() for x in (z, first, delays, second, delays[:3])]
     assert torch.autograd.gradcheck(network, leaves, atol=1e-6, rtol=1e-6)
 
 
 def test_the_shifting_rule_is_not_the_gradient() -> None:
     leaves = [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in ([[1.0]], [[3.0]], [1.0])]
-    assert not torch.autograd.gradcheck(
-        lambda *x: ops.fire(*x, rule="shifting"), leaves, raise_exception=False
-    )
+    assert not torch.autograd.gradcheck(lambda *x: ops.fire(*x, rule="shifting"), leaves, raise_exception=False)
 
 
 def test_only_the_spike_times_are_differentiable() -> None:
@@ -192,9 +188,7 @@ def test_a_rule_of_ones_own_trains(own_rule: str) -> None:
     torch.manual_seed(0)
     z = torch.tensor([[1.0, 3.0], [3.0, 1.0]] * 4)
     target = torch.tensor([0, 1] * 4)
-    model = nn.Sequential(
-        ShiftLinear(2, 8, own_rule, min_drive=0.5), ShiftLinear(8, 2, own_rule, min_drive=0.5)
-    )
+    model = nn.Sequential(ShiftLinear(2, 8, own_rule, min_drive=0.5), ShiftLinear(8, 2, own_rule, min_drive=0.5))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
     loss = FirstSpikeCrossEntropy(beta=3.0)
     losses = []

@@ -155,9 +155,7 @@ def test_dense_values_of_an_ensemble() -> None:
 def test_dense_layout() -> None:
     for use in (ops.sort_spikes, lambda z: ops.fire(z, *layer())):
         refused(lambda use=use: use(torch.ones(2)), "z must have shape (batch, in)", "(2,)")
-        refused(
-            lambda use=use: use(torch.ones(3, 2, dtype=torch.int64)), "z must be float32 or float64", "int64"
-        )
+        refused(lambda use=use: use(torch.ones(3, 2, dtype=torch.int64)), "z must be float32 or float64", "int64")
 
 
 # --------------------------------------------------------------------------------------------------- the ops
@@ -274,8 +272,6 @@ def test_losses(loss: Callable[..., Any]) -> None:
 def test_the_rest_of_nn() -> None:
     refused(lambda: FirstSpikeCrossEntropy(beta=0.0), "beta must be positive", "0.0")
     refused(lambda: FirstSpikeCrossEntropy(label_smoothing=1.0), "label_smoothing must lie in [0, 1)", "1.0")
-    refused(
-        lambda: FirstSpikeCrossEntropy(label_smoothing=-0.1), "label_smoothing must lie in [0, 1)", "-0.1"
-    )
+    refused(lambda: FirstSpikeCrossEntropy(label_smoothing=-0.1), "label_smoothing must lie in [0, 1)", "-0.1")
     refused(lambda: Homeostasis(0.0), "target must be positive", "0.0")
     refused(lambda: Homeostasis(nan), "target must be positive", "nan")

@@ -76,9 +76,7 @@ def check_against_oracle(problem: Dense, engine: ModuleType, dtype: torch.dtype)
         ),
     )
 )
-def test_sorting_lists_each_spike_before_the_last_ones(
-    engine: ModuleType, dtype: torch.dtype, z: np.ndarray
-) -> None:
+def test_sorting_lists_each_spike_before_the_last_ones(engine: ModuleType, dtype: torch.dtype, z: np.ndarray) -> None:
     batch, inputs = z.shape
     times, channel, offsets, rest = engine.sort_spikes(torch.tensor(z, dtype=dtype))
     assert offsets.tolist() == [b * inputs for b in range(batch + 1)]
@@ -204,9 +202,7 @@ def test_rest_equals_walking_every_spike(engine: ModuleType, dtype: torch.dtype)
     assert sure.float().mean() > 0.9
     waited = 0
     results = [engine.first_spike(*Events(p.events(dtype)), p.weight(dtype)) for p in (dense, walked)]
-    for (name, a), (_, b) in zip(
-        *(zip(("u", "count", "drive"), r, strict=True) for r in results), strict=True
-    ):
+    for (name, a), (_, b) in zip(*(zip(("u", "count", "drive"), r, strict=True) for r in results), strict=True):
         if name == "count":
             listed = torch.tensor(dense.listed())[:, None]
             waited = int((b > listed)[sure].sum())
@@ -246,9 +242,7 @@ def test_empty_event_lists(engine: ModuleType) -> None:
     """Rows without a listed event: silence, or everyone at rest."""
     shift = torch.tensor([[0.75, 0.25], [0.75, 0.25]])
     offsets = torch.tensor([0, 0, 0])
-    events = SpikeEvents(
-        torch.empty(0), torch.empty(0, dtype=torch.int32), offsets, 2, torch.tensor([inf, 2.0])
-    )
+    events = SpikeEvents(torch.empty(0), torch.empty(0, dtype=torch.int32), offsets, 2, torch.tensor([inf, 2.0]))
     u, count, drive = engine.first_spike(*Events(events), shift)
     assert u.tolist() == [[inf, inf], [6.0, inf]]
     assert count.tolist() == [[0, 0], [1, 0]]

@@ -59,9 +59,7 @@ def test_scaling_the_inputs_scales_the_outputs(engine: ModuleType, problem: Dens
 
 @each_engine
 @given(problem=dyadic_dense(), data=st.data())
-def test_the_order_of_the_channels_is_nothing(
-    engine: ModuleType, problem: Dense, data: st.DataObject
-) -> None:
+def test_the_order_of_the_channels_is_nothing(engine: ModuleType, problem: Dense, data: st.DataObject) -> None:
     p = data.draw(st.permutations(range(problem.z.shape[1])))
     q = data.draw(st.permutations(range(problem.shift.shape[1])))
     moved = run(engine, Dense(problem.z[:, p], problem.shift[p][:, q]))
@@ -70,9 +68,7 @@ def test_the_order_of_the_channels_is_nothing(
 
 @each_engine
 @given(problem=dyadic_dense(octaves=0).filter(nonempty), data=st.data())
-def test_a_later_input_changes_no_earlier_output(
-    engine: ModuleType, problem: Dense, data: st.DataObject
-) -> None:
+def test_a_later_input_changes_no_earlier_output(engine: ModuleType, problem: Dense, data: st.DataObject) -> None:
     """Inputs no earlier than u may come at any other such time, or never, or weigh anything.
 
     At u itself only if u is exact (a multiple of 1/32, which no other quotient of such N and D rounds to).
@@ -109,9 +105,7 @@ def test_raising_a_weight_delays_nobody(engine: ModuleType, problem: Dense, data
 
 @each_engine
 @given(problem=dyadic(), data=st.data())
-def test_tied_inputs_have_no_order(
-    engine: ModuleType, problem: Dense | Explicit, data: st.DataObject
-) -> None:
+def test_tied_inputs_have_no_order(engine: ModuleType, problem: Dense | Explicit, data: st.DataObject) -> None:
     """Every spike listed, in time order, ties in any order."""
     rows = problem.rows()
     shuffled = [sorted(data.draw(st.permutations(row)), key=lambda spike: spike[0]) for row in rows]
@@ -128,9 +122,7 @@ def test_tied_inputs_have_no_order(
 
 @each_engine
 @given(problem=dyadic_dense(), data=st.data())
-def test_a_weight_may_be_split_over_two_tied_inputs(
-    engine: ModuleType, problem: Dense, data: st.DataObject
-) -> None:
+def test_a_weight_may_be_split_over_two_tied_inputs(engine: ModuleType, problem: Dense, data: st.DataObject) -> None:
     i = data.draw(st.integers(0, len(problem.shift) - 1))
     part = data.draw(eighths((1, problem.shift.shape[1])))
     shift = np.concatenate([problem.shift, part])
@@ -183,9 +175,7 @@ def test_rows_do_not_know_each_other(engine: ModuleType, problem: Dense, data: s
 @needs_kernels
 @pytest.mark.parametrize("dtype", DTYPES)
 @given(problem=general_dense(decades=8).filter(nonempty), data=st.data())
-def test_rows_do_not_know_each_other_in_floats(
-    dtype: torch.dtype, problem: Dense, data: st.DataObject
-) -> None:
+def test_rows_do_not_know_each_other_in_floats(dtype: torch.dtype, problem: Dense, data: st.DataObject) -> None:
     """The kernels' sums have a fixed order; the reference leaves part of them to BLAS, which may not."""
     row = st.integers(0, len(problem.z) - 1)
     check_batch_composition(cpu, problem, dtype, data.draw(st.lists(row, min_size=1, max_size=5)))

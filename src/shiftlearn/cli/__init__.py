@@ -38,7 +38,8 @@ def _root(
 def train(
     recipe: Annotated[str | None, typer.Argument(help="A recipe of the package, or a path to a .toml file.")] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; can be repeated.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; can be repeated."),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Short for --set epochs=…")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Initial weights and order of the data follow from it.")] = 0,

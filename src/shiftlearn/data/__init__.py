@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from shiftlearn.data.idx import read_idx
-from shiftlearn.data.images import DATASETS, ImageDataset, ImageFile, cache_dir, download, find, load
+from shiftlearn.data.images import DATASETS, ImageDataset, ImageFile, Split, cache_dir, download, find, load
 
-__all__ = ["DATASETS", "ImageDataset", "ImageFile", "cache_dir", "download", "find", "load", "read_idx"]
+__all__ = ["DATASETS", "ImageDataset", "ImageFile", "Split", "cache_dir", "download", "find", "load", "read_idx"]

@@ -74,17 +74,13 @@ def read_idx(path: Path, expect: Kind) -> npt.NDArray[np.uint8]:
 def _parse(stream: BinaryIO | gzip.GzipFile, path: Path, expect: Kind) -> npt.NDArray[np.uint8]:
     magic = stream.read(4)
     if len(magic) < 4:
-        raise InputError(
-            f"{path}: truncated: an IDX header starts with 4 bytes, the file holds {len(magic)}."
-        )
+        raise InputError(f"{path}: truncated: an IDX header starts with 4 bytes, the file holds {len(magic)}.")
     _check_magic(magic, path, expect)
 
     length = 4 * _DIMENSIONS[expect]
     sizes = stream.read(length)
     if len(sizes) < length:
-        raise InputError(
-            f"{path}: truncated: its header takes {4 + length} bytes, the file holds {4 + len(sizes)}."
-        )
+        raise InputError(f"{path}: truncated: its header takes {4 + length} bytes, the file holds {4 + len(sizes)}.")
     shape = struct.unpack(f">{_DIMENSIONS[expect]}I", sizes)
     size = math.prod(shape)
     declared = f"declares {' x '.join(map(str, shape))} = {size} bytes"

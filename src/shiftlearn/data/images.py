@@ -204,8 +204,7 @@ def load(
         )
     if labels.max() >= len(dataset.classes):
         raise InputError(
-            f"{labels_path}: holds the label {labels.max()}, {dataset.title}'s go from 0 to "
-            f"{len(dataset.classes) - 1}."
+            f"{labels_path}: holds the label {labels.max()}, {dataset.title}'s go from 0 to {len(dataset.classes) - 1}."
         )
     _check_content(images, images_path, images_file, dataset)
     _check_content(labels, labels_path, labels_file, dataset)
@@ -266,9 +265,7 @@ def _fetch(dataset: ImageDataset, folder: Path, progress: bool) -> None:
                     disable=None if progress else True,
                 ) as bar:
                     # Unencoded, or a server's own compression could be undone along with the file's.
-                    get = HTTPDownloader(
-                        progressbar=bar, chunk_size=2**16, headers={"Accept-Encoding": "identity"}
-                    )
+                    get = HTTPDownloader(progressbar=bar, chunk_size=2**16, headers={"Accept-Encoding": "identity"})
                     get(url, str(path), None)
                 _check_content(read_idx(path, file.kind), path, file, dataset)
                 pending.pop(0)

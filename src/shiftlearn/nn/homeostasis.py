@@ -34,7 +34,7 @@ class Homeostasis:
             if isinstance(layer, ShiftLinear):
                 missing = (self.target - layer.shift.sum(0)).clamp_min(0)
                 if missing.any():
-                    layer.shift += missing / layer.in_features
+                    layer.shift.add_(missing / layer.in_features)
 
 
 @torch.no_grad()

@@ -67,15 +67,18 @@ class FirstSpikeCrossEntropy(nn.Module):
         if not horizon > 0:
             raise InputError(f"horizon must be positive, got {horizon}")
         _check_reduction(reduction)
-        self.beta, self.label_smoothing, self.horizon, self.reduction = beta, label_smoothing, horizon, reduction
+        self.beta, self.label_smoothing, self.horizon, self.reduction = (
+            beta,
+            label_smoothing,
+            horizon,
+            reduction,
+        )
 
     def forward(self, z: Tensor, target: Tensor) -> Tensor:
         """Scalar loss of (batch, classes) spike times for (batch,) class indices."""
         _check(z, target)
         logits = -self.beta * _heard(z, self.horizon)
-        return F.cross_entropy(
-            logits, target.long(), label_smoothing=self.label_smoothing, reduction=self.reduction
-        )
+        return F.cross_entropy(logits, target.long(), label_smoothing=self.label_smoothing, reduction=self.reduction)
 
 
 class SoftmaxTargetError(nn.Module):
@@ -102,7 +105,9 @@ class SoftmaxTargetError(nn.Module):
         wanted = torch.full_like(z, 0.99).scatter(1, target.long()[:, None], 0.01)
         wanted = torch.softmax(torch.exp(wanted), -1)
         scale = 1.0 if self.reduction == "sum" else 1.0 / max(z.shape[0], 1)
-        loss: Tensor = _PublishedError.apply(_heard(z, self.horizon), wanted, scale)
+        loss: Tensor = _PublishedError.apply(  # type: ignore[no-untyped-call]
+            _heard(z, self.horizon), wanted, scale
+        )
         return loss
 
 

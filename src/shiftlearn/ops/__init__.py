@@ -97,6 +97,8 @@ def fire(
     rules.get(rule)
     if not min_drive >= 0:
         raise InputError(f"min_drive must be 0 or more, got {min_drive}")
+    if shift.ndim < 2:
+        raise InputError(f"shift must have shape (in, out), got {tuple(shift.shape)}")
     dense = None
     if isinstance(inputs, SpikeEvents):
         _check_weight("shift", shift, inputs)
@@ -109,11 +111,15 @@ def fire(
         _check_like("shift", shift, inputs)
         dense, events = inputs, _ops.sort_spikes(inputs.detach())
     if delay.shape != (*shift.shape[:-2], shift.shape[-1]):
-        raise InputError(f"delay must have one entry per output of shift {tuple(shift.shape)}, got {tuple(delay.shape)}")
+        raise InputError(
+            f"delay must have one entry per output of shift {tuple(shift.shape)}, got {tuple(delay.shape)}"
+        )
     _check_like("delay", delay, shift)
     if feedback is not None:
         if feedback.shape != shift.shape:
-            raise InputError(f"feedback must have the shape of shift, {tuple(shift.shape)}, got {tuple(feedback.shape)}")
+            raise InputError(
+                f"feedback must have the shape of shift, {tuple(shift.shape)}, got {tuple(feedback.shape)}"
+            )
         _check_like("feedback", feedback, shift)
     z_out: Tensor = _ops.fire(dense, *events, shift, delay, feedback, rule, min_drive)[0]
     return z_out

@@ -36,7 +36,14 @@ def first_spike(z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, shift
 
 
 def plasticity(
-    z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, count: Tensor, a: Tensor, c: Tensor, num_channels: int
+    z: Tensor,
+    channel: Tensor,
+    offsets: Tensor,
+    rest: Tensor,
+    count: Tensor,
+    a: Tensor,
+    c: Tensor,
+    num_channels: int,
 ) -> Tensor:
     result = a.new_empty(num_channels, a.shape[1])
     count, a, c = _plain(count), _plain(a), _plain(c)

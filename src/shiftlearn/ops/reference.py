@@ -27,7 +27,8 @@ def sort_spikes(z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         check_positive(rows)
     offsets = torch.arange(rows.shape[0] + 1, device=z.device) * inputs
     if inputs == 0:
-        return rows.reshape(-1), offsets.new_empty(0, dtype=torch.int32), offsets, z.new_full(rows.shape[:1], math.inf)
+        nothing = z.new_empty(0)
+        return nothing, nothing.to(torch.int32), offsets, z.new_full(rows.shape[:1], math.inf)
     ordered, channel = torch.sort(rows, dim=1, stable=True)
     rest = ordered[:, -1].clone()
     listed = ordered < rest[:, None]
@@ -100,7 +101,7 @@ def first_spike(z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, shift
     others = rest.isfinite() & (listed < inputs)
     fire_before(torch.where(others, rest, math.inf), listed)
 
-    mask = _unlisted(z, channel, offsets, inputs).reshape(weight.shape[0], -1, inputs)
+    mask = _unlisted(z, channel, offsets, inputs).reshape(weight.shape[0], rows // max(weight.shape[0], 1), inputs)
     w = torch.where(others[:, None], (mask @ weight).reshape(rows, outputs), 0.0)
     total += w
     moment += w * torch.where(others, rest, 0.0)[:, None]
@@ -111,12 +112,19 @@ def first_spike(z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, shift
 
 
 def plasticity(
-    z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, count: Tensor, a: Tensor, c: Tensor, num_channels: int
+    z: Tensor,
+    channel: Tensor,
+    offsets: Tensor,
+    rest: Tensor,
+    count: Tensor,
+    a: Tensor,
+    c: Tensor,
+    num_channels: int,
 ) -> Tensor:
     """ΔW_ij = Σ_b [i ∈ C_bj] (a_bj z_bi − c_bj), shape (..., in, out)."""
     *lead, batch, outputs = count.shape
     members = math.prod(lead)
-    count, a, c = (x.reshape(-1, outputs) for x in (count, a, c))
+    count, a, c = (x.reshape(members * batch, outputs) for x in (count, a, c))
     result = a.new_zeros(members * num_channels, outputs)
     base = torch.arange(members, device=a.device).repeat_interleave(batch) * num_channels
     listed = torch.zeros_like(offsets[:-1])
@@ -142,7 +150,8 @@ def feedback(
     *lead, inputs, outputs = weight.shape
     flat, member = _members(weight, offsets)
     shape = (*lead, count.shape[-2], inputs)
-    count, f = count.reshape(-1, outputs), f.reshape(-1, outputs)
+    rows = math.prod(count.shape[:-1])
+    count, f = count.reshape(rows, outputs), f.reshape(rows, outputs)
     result = f.new_zeros(f.shape[0], inputs)
     listed = torch.zeros_like(offsets[:-1])
     for time, where in _steps(z, channel, offsets):
@@ -153,15 +162,15 @@ def feedback(
         listed = listed + present
     others = rest.isfinite() & (listed < inputs)
     causal = (count > listed[:, None]) & others[:, None]
-    per_member = torch.where(causal, f, 0.0).reshape(flat.shape[0], -1, outputs)
-    sent = (per_member @ flat.transpose(1, 2)).reshape(-1, inputs)
+    per_member = torch.where(causal, f, 0.0).reshape(flat.shape[0], shape[-2], outputs)
+    sent = (per_member @ flat.transpose(1, 2)).reshape(result.shape)
     result += sent * _unlisted(z, channel, offsets, inputs)
     return result.reshape(shape)
 
 
 def _members(weight: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
     """Weights as (members, in, out), and the member that each row of the events belongs to."""
-    flat = weight.reshape(-1, *weight.shape[-2:]) if weight.ndim > 2 else weight[None]
+    flat = weight.reshape(math.prod(weight.shape[:-2]), *weight.shape[-2:])
     rows = offsets.numel() - 1
     member = torch.arange(flat.shape[0], device=weight.device).repeat_interleave(rows // max(flat.shape[0], 1))
     return flat, member

@@ -5,6 +5,7 @@ On the CPU an op runs the C++ kernels; elsewhere, and for weights with leading d
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
@@ -42,8 +43,7 @@ def _sort_spikes(z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 @_sort_spikes.register_fake
 def _(z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    rows, inputs = z.numel() // max(z.shape[-1], 1), z.shape[-1]
-    size = rows * inputs
+    rows, size = math.prod(z.shape[:-1]), z.numel()
     return (
         z.new_empty(size),
         z.new_empty(size, dtype=torch.int32),
@@ -73,14 +73,28 @@ def _(z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, shift: Tensor) 
 
 @torch.library.custom_op("shiftlearn::plasticity", mutates_args=())
 def _plasticity(
-    z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, count: Tensor, a: Tensor, c: Tensor, num_channels: int
+    z: Tensor,
+    channel: Tensor,
+    offsets: Tensor,
+    rest: Tensor,
+    count: Tensor,
+    a: Tensor,
+    c: Tensor,
+    num_channels: int,
 ) -> Tensor:
     return reference.plasticity(z, channel, offsets, rest, count, a, c, num_channels)
 
 
 @_plasticity.register_fake
 def _(
-    z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, count: Tensor, a: Tensor, c: Tensor, num_channels: int
+    z: Tensor,
+    channel: Tensor,
+    offsets: Tensor,
+    rest: Tensor,
+    count: Tensor,
+    a: Tensor,
+    c: Tensor,
+    num_channels: int,
 ) -> Tensor:
     return a.new_empty([*a.shape[:-2], num_channels, a.shape[-1]])
 
@@ -93,9 +107,7 @@ def _feedback(
 
 
 @_feedback.register_fake
-def _(
-    z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, count: Tensor, f: Tensor, weight: Tensor
-) -> Tensor:
+def _(z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, count: Tensor, f: Tensor, weight: Tensor) -> Tensor:
     return f.new_empty([*f.shape[:-1], weight.shape[-2]])
 
 
@@ -150,7 +162,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None
 def _backward(ctx: Any, delta: Tensor, *_: Any) -> tuple[Any, ...]:
     z, channel, offsets, rest, shift, delay, weight, u, count, drive = ctx.saved_tensors
     events = (z, channel, offsets, rest)
-    a, c, f, g = rules.coefficients(ctx.rule, delta, u, count, drive, delay.unsqueeze(-2), ctx.min_drive)
+    a, c, f, g = rules.coefficients(ctx.rule, delta, u, drive, delay.unsqueeze(-2), ctx.min_drive)
     to_input = to_shift = to_delay = None
     if ctx.needs_input_grad[0]:
         to_input = torch.ops.shiftlearn.feedback(*events, count, f, shift if weight is None else weight)

@@ -102,9 +102,7 @@ def read(name: str) -> Recipe:
 
 def from_dict(values: Mapping[str, Any], source: str) -> Recipe:
     """A recipe from plain values; missing or unknown settings and bad values are an InputError."""
-    missing = [
-        f.name for f in dataclasses.fields(Recipe) if f.default is dataclasses.MISSING and f.name not in values
-    ]
+    missing = [f.name for f in dataclasses.fields(Recipe) if f.default is dataclasses.MISSING and f.name not in values]
     if missing:
         raise InputError(f"{source}: the recipe lacks {', '.join(missing)}")
     return Recipe(**{key: _convert(key, value) for key, value in values.items()})

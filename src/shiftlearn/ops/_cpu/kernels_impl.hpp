@@ -71,22 +71,22 @@ template <class T>
 struct Spikes { T* u; int32_t* count; T* drive; };
 
 template <class T, int NV, bool FULL>
-void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int tail, const T* sums, Spikes<T> out) {
+void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int tail, const T* sums, std::vector<T>& times,
+              Spikes<T> out) {
   using S = Simd<T>;
   using V = typename S::V;
+  using M = typename S::M;
   using I = typename S::I;
   constexpr T inf = std::numeric_limits<T>::infinity();
   const auto real = S::first(tail);
-  V total[NV], moment[NV];   // Σ w − θ and Σ w z of the causal set; they stand still once the neuron has fired
-  typename S::M count[NV];   // size of the causal set; 0 until the neuron has fired
-  V earliest[NV], latest[NV];  // the inputs between which it crosses: rounding must not move it out
-  typename S::K silent[NV];  // neurons that have not fired
+  // Σ w − θ and Σ w z of the inputs so far. A neuron that has fired goes on with moment inf, which never fires again,
+  // so that the walk needs no masks; what the two were when it fired, and the size of its causal set, is noted.
+  V total[NV], moment[NV], drive[NV], fired_moment[NV];
+  M count[NV];
   FOR_VECTORS {
     total[v] = S::fill(-1);  // θ = 1
-    moment[v] = S::fill(0);
-    count[v] = typename S::M{};
-    earliest[v] = latest[v] = S::fill(inf);
-    silent[v] = S::first(v + 1 < NV ? S::width : tail);
+    moment[v] = drive[v] = fired_moment[v] = V{};
+    count[v] = M{};
   }
   const T* z = e.z + e.offsets[row];
   const int32_t* channel = e.channel + e.offsets[row];
@@ -94,61 +94,73 @@ void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int t
   const bool has_rest = e.has_rest(row, listed);
   const T rest = e.rest[row];
 
-  // Neurons that reach threshold with their first k inputs, the last of them at `last`, no later than `until`.
-  // False when all have fired.
-  const auto fire = [&](T last, T until, int64_t k) __attribute__((always_inline)) {
-    typename S::K hit[NV], any{};
-    FOR_VECTORS any |= hit[v] = S::not_negative(total[v] * until - moment[v], silent[v]);
-    if (__builtin_expect(!S::any(any), 1)) return true;
-    any = typename S::K{};
+  // Notes the neurons of vector v in `hit` as fired, with k inputs in their causal set.
+  const auto note = [&](int v, typename S::K hit, int64_t k) __attribute__((always_inline)) {
+    drive[v] = S::select(hit, total[v], drive[v]);
+    fired_moment[v] = S::select(hit, moment[v], fired_moment[v]);
+    count[v] = S::select(hit, M{} + I(k), count[v]);
+    moment[v] = S::select(hit, S::fill(inf), moment[v]);
+  };
+  int open = (NV - 1) * S::width + tail;  // neurons that have not fired
+  // Lets those fire that reach threshold with their first k inputs, no later than `until`. False if all have fired.
+  const auto fire = [&](T until, int64_t k) __attribute__((always_inline)) {
+    V most = S::fill(-inf);
     FOR_VECTORS {
-      hit[v] = S::positive(total[v], hit[v]);
-      count[v] = S::select(hit[v], typename S::M{} + I(k), count[v]);
-      earliest[v] = S::select(hit[v], S::fill(last), earliest[v]);
-      latest[v] = S::select(hit[v], S::fill(until), latest[v]);
-      any |= silent[v] &= ~hit[v];
+      const V excess = total[v] * until - moment[v];
+      most = excess > most ? excess : most;  // NaN (an overflow) does not count
     }
-    return S::any(any);
+    if (__builtin_expect(!S::any(S::not_negative(most)), 1)) return true;
+    FOR_VECTORS {
+      const auto hit = S::not_negative(total[v] * until - moment[v]) & S::positive(total[v]);
+      note(v, hit, k);
+      open -= S::size(hit);
+    }
+    return open > 0;
   };
 
-  bool open = true;
   T last = 0;
   for (int64_t k = 0; k < listed; ++k) {
     const T now = z[k];
     if (now > last) {  // tied inputs join the causal set together
-      if (!(open = fire(last, now, k))) break;
+      if (!fire(now, k)) break;
       last = now;
     }
     const T* w = shift + channel[k] * ld;
     FOR_VECTORS {
-      const V x = S::load(w + v * S::width, silent[v]);
+      const V x = load_vector<T, NV, FULL>(w, v, real);
       total[v] += x;
       moment[v] += x * now;
     }
   }
-  if (open && has_rest) {
-    if (rest > last) open = fire(last, rest, listed);
-    if (open) FOR_VECTORS {
-      const V all = load_vector<T, NV, FULL>(sums, v, real) - S::fill(1);
-      moment[v] = S::select(silent[v], moment[v] + (all - total[v]) * rest, moment[v]);
-      total[v] = S::select(silent[v], all, total[v]);
-    }
-    last = rest;
+  if (has_rest && open && (!(rest > last) || fire(rest, listed))) FOR_VECTORS {
+    const V all = load_vector<T, NV, FULL>(sums, v, real) - S::fill(1);
+    moment[v] += (all - total[v]) * rest;
+    total[v] = all;
   }
-  const I every = I(listed + has_rest);
+  // With no input to come, whoever has positive drive fires.
+  if (open) FOR_VECTORS note(v, S::positive(total[v]) & S::positive(inf - moment[v]), listed + has_rest);
+
+  // times[k]: when the k-th input came, so that what follows needs no branches
+  times.assign(listed + 3, inf);
+  times[0] = 0;
+  std::copy_n(z, listed, times.begin() + 1);
+  if (has_rest) times[listed + 1] = rest;
   FOR_VECTORS {
-    // With no input to come, whoever has positive drive fires.
-    const auto late = S::positive(total[v], silent[v]);
-    earliest[v] = S::select(late, S::fill(last), earliest[v]);
-    V u = moment[v] / total[v];
-    u = u < latest[v] ? u : latest[v];
-    u = u > earliest[v] ? u : earliest[v];
-    const auto fired = S::positive(inf - u, late | ~silent[v]);  // a quotient that overflows is silence
-    const auto k = S::select(late, typename S::M{} + every, count[v]);
-    u = S::select(fired, u, S::fill(inf));
-    store_vector<T, NV, FULL>(out.u, v, real, u);
-    store_vector<T, NV, FULL>(out.drive, v, real, S::keep(fired, total[v]));
-    S::store_count(out.count + v * S::width, S::select(fired, k, typename S::M{}), FULL || v + 1 < NV ? S::width : tail);
+    I k[S::width];
+    T earliest[S::width], latest[S::width];
+    std::memcpy(k, &count[v], sizeof k);
+    for (int i = 0; i < S::width; ++i) {
+      earliest[i] = times[k[i]];
+      latest[i] = times[k[i] + 1];
+    }
+    // Rounding must not move the crossing across an input; a quotient that overflows is silence.
+    V u = fired_moment[v] / drive[v];
+    u = u < S::load(latest) ? u : S::load(latest);
+    u = u > S::load(earliest) ? u : S::load(earliest);
+    const auto fired = S::positive(drive[v]) & S::positive(inf - u);
+    store_vector<T, NV, FULL>(out.u, v, real, S::select(fired, u, S::fill(inf)));
+    store_vector<T, NV, FULL>(out.drive, v, real, S::keep(fired, drive[v]));
+    S::store_count(out.count + v * S::width, S::select(fired, count[v], M{}), FULL || v + 1 < NV ? S::width : tail);
   }
 }
 
@@ -176,6 +188,7 @@ void first_spike(const Events<T>& e, const T* shift, int64_t outputs, T* u, int3
       column_sums(shift + block.begin, e.inputs, outputs, (block.vectors - 1) * Simd<T>::width + block.tail,
                   sums.data() + block.begin);
     }
+    std::vector<T> times;
 #pragma omp for schedule(dynamic)
     for (int64_t task = 0; task < int64_t(blocks.size()) * chunks; ++task) {
       const Block block = blocks[task / chunks];
@@ -184,7 +197,7 @@ void first_spike(const Events<T>& e, const T* shift, int64_t outputs, T* u, int3
         for (int64_t row = begin; row < end; ++row) {
           const int64_t at = row * outputs + block.begin;
           walk_row<T, nv(), full()>(e, row, shift + block.begin, outputs, block.tail, sums.data() + block.begin,
-                                    {u + at, count + at, drive + at});
+                                    times, {u + at, count + at, drive + at});
         }
       });
     }
@@ -244,7 +257,8 @@ void plasticity(const Events<T>& e, const int32_t* count, const T* a, const T* c
   const int team = useful_threads(threads, (e.offsets[e.rows] + e.inputs) * outputs);
 #pragma omp parallel num_threads(team)
   {
-    std::vector<T> sum;  // of one block: small enough for the core's own cache
+    // of one block: small enough for the core's own cache; kept, since fresh memory costs page faults
+    static thread_local std::vector<T> sum;
 #pragma omp for schedule(static)
     for (int64_t task = 0; task < int64_t(blocks.size()) * parts; ++task) {
       const Block block = blocks[task / parts];

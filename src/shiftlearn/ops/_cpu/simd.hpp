@@ -39,18 +39,19 @@ struct Simd {
   }
 
   // A set of lanes, K: bits where the machine has mask registers, else all-ones and all-zero lanes. &, | and ~ work.
-  // within: only lanes of this set count. Comparisons with NaN are false.
+  // Comparisons with NaN are false.
 #if defined(__AVX512F__)
   using K = std::conditional_t<sizeof(T) == 4, __mmask16, __mmask8>;
   static K first(int n) { return K((1u << n) - 1); }
   static bool any(K k) { return k != 0; }
-  static K not_negative(V v, K within) {
-    if constexpr (sizeof(T) == 4) return _mm512_mask_cmp_ps_mask(within, (__m512)v, _mm512_setzero_ps(), _CMP_GE_OQ);
-    else return _mm512_mask_cmp_pd_mask(within, (__m512d)v, _mm512_setzero_pd(), _CMP_GE_OQ);
+  static int size(K k) { return __builtin_popcount(k); }
+  static K not_negative(V v) {
+    if constexpr (sizeof(T) == 4) return _mm512_cmp_ps_mask((__m512)v, _mm512_setzero_ps(), _CMP_GE_OQ);
+    else return _mm512_cmp_pd_mask((__m512d)v, _mm512_setzero_pd(), _CMP_GE_OQ);
   }
-  static K positive(V v, K within) {
-    if constexpr (sizeof(T) == 4) return _mm512_mask_cmp_ps_mask(within, (__m512)v, _mm512_setzero_ps(), _CMP_GT_OQ);
-    else return _mm512_mask_cmp_pd_mask(within, (__m512d)v, _mm512_setzero_pd(), _CMP_GT_OQ);
+  static K positive(V v) {
+    if constexpr (sizeof(T) == 4) return _mm512_cmp_ps_mask((__m512)v, _mm512_setzero_ps(), _CMP_GT_OQ);
+    else return _mm512_cmp_pd_mask((__m512d)v, _mm512_setzero_pd(), _CMP_GT_OQ);
   }
   static K greater(M m, I k) {
     if constexpr (sizeof(T) == 4) return _mm512_cmpgt_epi32_mask((__m512i)m, _mm512_set1_epi32(k));
@@ -79,8 +80,8 @@ struct Simd {
     for (int i = 0; i < width; ++i) index[i] = i;
     return index < M{} + I(n);
   }
-  static K not_negative(V v, K within) { return (v >= 0) & within; }
-  static K positive(V v, K within) { return (v > 0) & within; }
+  static K not_negative(V v) { return v >= 0; }
+  static K positive(V v) { return v > 0; }
   static K greater(M m, I k) { return m > k; }
   static M select(K k, M a, M b) { return (a & k) | (b & ~k); }
   static T sum(V v) {
@@ -90,6 +91,10 @@ struct Simd {
   }
 #if defined(__AVX2__)
   static bool any(K k) { return !_mm256_testz_si256((__m256i)k, (__m256i)k); }
+  static int size(K k) {
+    if constexpr (sizeof(T) == 4) return __builtin_popcount(_mm256_movemask_ps((__m256)k));
+    else return __builtin_popcount(_mm256_movemask_pd((__m256d)k));
+  }
   static V load(const T* p, K k) {
     if constexpr (sizeof(T) == 4) return (V)_mm256_maskload_ps(p, (__m256i)k);
     else return (V)_mm256_maskload_pd(p, (__m256i)k);
@@ -103,6 +108,11 @@ struct Simd {
     I all = 0;
     for (int i = 0; i < width; ++i) all |= k[i];
     return all != 0;
+  }
+  static int size(K k) {
+    I set = 0;
+    for (int i = 0; i < width; ++i) set -= k[i];
+    return int(set);
   }
   static V load(const T* p, K k) {
     V v{};

@@ -1,0 +1,149 @@
+"""Seconds per MNIST epoch (784-800-10, batch 128): shiftlearn, a dense ReLU MLP, and the dense published form.
+
+    python benchmarks/epoch.py [--threads 2] [--epochs 3] [--out epoch.json]
+
+Each contender trains in a process of its own, so that peak memory is its own; the fastest of the epochs counts. The
+published form (sort, tile the weights per sample, gather, take the smallest candidate) runs a few batches, and the
+epoch is extrapolated from them. Ratios are to the MLP of the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+import shiftlearn as sl
+from shiftlearn import recipes
+from shiftlearn.coding import encoder
+from shiftlearn.model import build
+
+BATCH, SAMPLES, NAIVE_BATCHES = 128, 60_000, 3
+
+
+def shiftlearn_step() -> Callable[[Tensor, Tensor], None]:
+    """The default recipe as a user would write its loop."""
+    recipe = recipes.read("mnist")
+    network = build(recipe, torch.Generator().manual_seed(0))
+    encode = encoder(recipe.coding, recipe.coding_exponent)
+    loss = sl.nn.FirstSpikeCrossEntropy(recipe.beta, recipe.label_smoothing)
+    homeostasis = sl.nn.Homeostasis(recipe.homeostasis)
+    optimizer = torch.optim.Adam(network.parameters(), recipe.lr, (recipe.beta1, recipe.beta2), fused=True)
+
+    def step(x: Tensor, y: Tensor) -> None:
+        optimizer.zero_grad()
+        loss(network(encode(x)), y).backward()
+        optimizer.step()
+        homeostasis(network)
+        sl.nn.project_delays(network)
+
+    return step
+
+
+def mlp_step() -> Callable[[Tensor, Tensor], None]:
+    network = nn.Sequential(nn.Linear(784, 800), nn.ReLU(), nn.Linear(800, 10))
+    optimizer = torch.optim.Adam(network.parameters(), fused=True)
+
+    def step(x: Tensor, y: Tensor) -> None:
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(network(x.float() / 255), y).backward()
+        optimizer.step()
+
+    return step
+
+
+def published_step() -> Callable[[Tensor, Tensor], None]:
+    """Forward and adjustments with (batch, in, out) tensors throughout, in the manner of the published layer."""
+    shifts = [torch.rand(784, 800) * 8 / 784, torch.rand(800, 10) * 8 / 800]
+    for shift in shifts:
+        shift.requires_grad_()
+    optimizer = torch.optim.Adam(shifts, fused=True)
+
+    def forward(z: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+        ordered, order = z.sort(1)
+        tiled = shift.detach().expand(len(z), -1, -1).gather(1, order[:, :, None].expand(-1, -1, shift.shape[1]))
+        total = tiled.cumsum(1) - 1
+        candidates = (tiled * ordered[:, :, None]).cumsum(1) / total
+        valid = (total > 0) & (candidates > ordered[:, :, None])
+        z_out = candidates.masked_fill(~valid, 1e5).amin(1)
+        return z_out, z[:, :, None] < z_out[:, None, :]
+
+    def adjustment(z: Tensor, z_out: Tensor, cause: Tensor, delta: Tensor) -> Tensor:
+        return (delta[:, None, :] * (z[:, :, None] - z_out[:, None, :]) * cause).sum(0)
+
+    def step(x: Tensor, y: Tensor) -> None:
+        z0 = torch.exp(1 - x.float() / 255)
+        z1, cause1 = forward(z0, shifts[0])
+        z2, cause2 = forward(z1, shifts[1])
+        target = torch.softmax(torch.exp(torch.full_like(z2, 0.99).scatter(1, y[:, None], 0.01)), 1)
+        delta2 = torch.softmax(z2, 1) - target
+        delta1 = (delta2[:, None, :] * shifts[1].detach() * cause2).sum(2)
+        shifts[0].grad = adjustment(z0, z1, cause1, delta1)
+        shifts[1].grad = adjustment(z1, z2, cause2, delta2)
+        optimizer.step()
+
+    return step
+
+
+CONTENDERS = {"shiftlearn": shiftlearn_step, "mlp": mlp_step, "published form": published_step}
+
+
+def measure(name: str, epochs: int) -> dict[str, float]:
+    """Train one contender in this process."""
+    images, labels = sl.data.load("mnist", "train")
+    x, y = torch.from_numpy(images.reshape(SAMPLES, -1)), torch.from_numpy(labels.astype("int64"))
+    step = CONTENDERS[name]()
+    seconds = []
+    for epoch in range(1 if name == "published form" else epochs):
+        order = torch.randperm(SAMPLES, generator=torch.Generator().manual_seed(epoch)).split(BATCH)
+        chosen = order[: NAIVE_BATCHES + 1] if name == "published form" else order
+        if name == "published form":
+            step(x[chosen[0]], y[chosen[0]])  # first touch of its memory is not its fault
+            chosen = chosen[1:]
+        began = time.perf_counter()
+        for batch in chosen:
+            step(x[batch], y[batch])
+        seconds.append((time.perf_counter() - began) * len(order) / len(chosen))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform != "darwin" else 2**30)
+    return {"seconds": min(seconds), "peak_gib": peak}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--epochs", type=int, default=3, help="epochs of each contender; the fastest counts")
+    parser.add_argument("--out", help="write the results as JSON to this file")
+    parser.add_argument("--contender", choices=CONTENDERS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.contender:
+        torch.set_num_threads(options.threads)
+        print(json.dumps(measure(options.contender, options.epochs)))
+        return
+    results = {}
+    for name in CONTENDERS:
+        arguments = ["--contender", name, "--threads", str(options.threads), "--epochs", str(options.epochs)]
+        done = subprocess.run([sys.executable, __file__, *arguments], check=True, stdout=subprocess.PIPE)
+        results[name] = json.loads(done.stdout)
+    yardstick = results["mlp"]
+    print(f"{'':16}{'s / epoch':>12}{'to the MLP':>12}{'peak GiB':>10}{'to the MLP':>12}")
+    for name, result in results.items():
+        ratio, memory = result["seconds"] / yardstick["seconds"], result["peak_gib"] / yardstick["peak_gib"]
+        print(f"{name:16}{result['seconds']:12.2f}{ratio:12.2f}{result['peak_gib']:10.2f}{memory:12.2f}")
+    gain = results["published form"]["seconds"] / results["shiftlearn"]["seconds"]
+    print(f"shiftlearn is {gain:.0f} times faster than the published form ({options.threads} threads)")
+    if options.out:
+        about = {"threads": options.threads, "torch": torch.__version__, "machine": platform.processor()}
+        with open(options.out, "w", encoding="utf-8") as file:
+            json.dump({"results": results, **about}, file, indent=2)
+
+
+if __name__ == "__main__":
+    main()
