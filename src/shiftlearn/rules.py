@@ -94,12 +94,23 @@ def get(name: str) -> Rule:
     return _RULES[name]
 
 
-def coefficients(name: str, delta: Tensor, u: Tensor, drive: Tensor, delay: Tensor, min_drive: float) -> Coefficients:
-    """Apply a rule. Silent neurons are taken out before any product, so their inf never meets a 0."""
-    spiked = u * delay < math.inf  # a delay can push a late crossing out of range: that is silence too
-    return get(name)(
+def coefficients(
+    name: str, delta: Tensor, u: Tensor, drive: Tensor, delay: Tensor, min_drive: float
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Apply a rule to (..., batch, out) tensors; of its four results g is summed over the batch.
+
+    Silent neurons are taken out before any product, so that their inf never meets a 0.
+    """
+    d = delay.unsqueeze(-2)
+    spiked = u * d < math.inf  # a delay can push a late crossing out of range: that is silence too
+    results = get(name)(
         torch.where(spiked, delta, 0.0),
         torch.where(spiked, u, 0.0),
         torch.where(spiked, drive.clamp_min(min_drive), 1.0),
-        delay,
+        d,
     )
+    for field, x in zip(Coefficients._fields, results, strict=True):
+        if x.shape != u.shape:
+            raise InputError(f"{field} of rule {name!r} must have shape {tuple(u.shape)}, got {tuple(x.shape)}")
+    a, c, f, g = results
+    return a, c, f, g.sum(-2)

@@ -34,5 +34,18 @@ def feedback(
     result: Tensor,
     threads: int,
 ) -> None: ...
+def coefficients(
+    rule: int,
+    delta: Tensor,
+    u: Tensor,
+    drive: Tensor,
+    delay: Tensor,
+    min_drive: float,
+    a: Tensor,
+    c: Tensor,
+    f: Tensor,
+    g: Tensor,
+    threads: int,
+) -> None: ...
 def instruction_set() -> str: ...
 def use_instruction_set(isa: str) -> None: ...

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from .. import rules
 from ..errors import InputError
 
 THRESHOLD = 1.0
@@ -166,6 +167,15 @@ def feedback(
     sent = (per_member @ flat.transpose(1, 2)).reshape(result.shape)
     result += sent * _unlisted(z, channel, offsets, inputs)
     return result.reshape(shape)
+
+
+def coefficients(
+    rule: str, delta: Tensor, u: Tensor, drive: Tensor, delay: Tensor, min_drive: float
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What a rule makes of the error: a, c, f (..., batch, out), and g (..., out), summed over the batch."""
+    a, c, f, g = rules.coefficients(rule, delta, u, drive, delay, min_drive)
+    # A rule may well return one tensor twice, an op must not.
+    return a, c.clone(), f.clone(), g
 
 
 def _members(weight: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import rules
 from ..errors import InputError
 from . import reference
 
@@ -111,6 +110,20 @@ def _(z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, count: Tensor, 
     return f.new_empty([*f.shape[:-1], weight.shape[-2]])
 
 
+@torch.library.custom_op("shiftlearn::coefficients", mutates_args=())
+def _coefficients(
+    rule: str, delta: Tensor, u: Tensor, drive: Tensor, delay: Tensor, min_drive: float
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return reference.coefficients(rule, delta, u, drive, delay, min_drive)
+
+
+@_coefficients.register_fake
+def _(
+    rule: str, delta: Tensor, u: Tensor, drive: Tensor, delay: Tensor, min_drive: float
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return torch.empty_like(u), torch.empty_like(u), torch.empty_like(u), torch.empty_like(delay)
+
+
 @torch.library.custom_op("shiftlearn::fire", mutates_args=())
 def _fire(
     dense: Tensor | None,
@@ -162,14 +175,14 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None
 def _backward(ctx: Any, delta: Tensor, *_: Any) -> tuple[Any, ...]:
     z, channel, offsets, rest, shift, delay, weight, u, count, drive = ctx.saved_tensors
     events = (z, channel, offsets, rest)
-    a, c, f, g = rules.coefficients(ctx.rule, delta, u, drive, delay.unsqueeze(-2), ctx.min_drive)
+    a, c, f, g = torch.ops.shiftlearn.coefficients(ctx.rule, delta, u, drive, delay, ctx.min_drive)
     to_input = to_shift = to_delay = None
     if ctx.needs_input_grad[0]:
         to_input = torch.ops.shiftlearn.feedback(*events, count, f, shift if weight is None else weight)
     if ctx.needs_input_grad[5]:
         to_shift = torch.ops.shiftlearn.plasticity(*events, count, a, c, shift.shape[-2])
     if ctx.needs_input_grad[6]:
-        to_delay = g.sum(-2)
+        to_delay = g
     return to_input, None, None, None, None, to_shift, to_delay, None, None, None
 
 
@@ -180,3 +193,4 @@ if cpu is not None:
     _first_spike.register_kernel("cpu", _cpu_kernel("first_spike", 4))
     _plasticity.register_kernel("cpu", _cpu_kernel("plasticity", 5))
     _feedback.register_kernel("cpu", _cpu_kernel("feedback", 6))
+    _coefficients.register_kernel("cpu", _cpu_kernel("coefficients", 2))

@@ -30,6 +30,8 @@ struct Events {
   }
 };
 
+enum class Rule { shifting, normalized, exact };
+
 template <class T>
 struct Kernels {
   void (*first_spike)(const Events<T>&, const T* shift, int64_t outputs, T* u, int32_t* count, T* drive, int threads);
@@ -37,6 +39,8 @@ struct Kernels {
                      int threads);
   void (*feedback)(const Events<T>&, const int32_t* count, const T* f, const T* weight, int64_t outputs, T* result,
                    int threads);
+  void (*coefficients)(Rule, const T* delta, const T* u, const T* drive, const T* delay, T min_drive, int64_t rows,
+                       int64_t outputs, T* a, T* c, T* f, T* g, int threads);
 };
 
 // Defined once per instruction set, in isa_*.cpp.

@@ -2,6 +2,7 @@
 // stay in registers; a row's events are walked in time order until every neuron of the block has fired.
 #pragma once
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <utility>
 #include <vector>
@@ -79,13 +80,15 @@ void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int t
   using I = typename S::I;
   constexpr T inf = std::numeric_limits<T>::infinity();
   const auto real = S::first(tail);
-  // Σ w − θ and Σ w z of the inputs so far. A neuron that has fired goes on with moment inf, which never fires again,
-  // so that the walk needs no masks; what the two were when it fired, and the size of its causal set, is noted.
-  V total[NV], moment[NV], drive[NV], fired_moment[NV];
+  // With S = Σ w − θ and N = Σ w z of the inputs so far, the potential exceeds threshold by excess / z, where
+  // excess = S z − N. Between inputs it drifts by S dz; an input adds to S and leaves it as it is. A neuron that has
+  // fired goes on with excess −inf, so that the walk needs no masks; its S and excess after the last input of its causal
+  // set, and the size of that set, are noted.
+  V total[NV], excess[NV], drive[NV], before[NV];
   M count[NV];
   FOR_VECTORS {
     total[v] = S::fill(-1);  // θ = 1
-    moment[v] = drive[v] = fired_moment[v] = V{};
+    excess[v] = drive[v] = before[v] = V{};
     count[v] = M{};
   }
   const T* z = e.z + e.offsets[row];
@@ -97,51 +100,45 @@ void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int t
   // Notes the neurons of vector v in `hit` as fired, with k inputs in their causal set.
   const auto note = [&](int v, typename S::K hit, int64_t k) __attribute__((always_inline)) {
     drive[v] = S::select(hit, total[v], drive[v]);
-    fired_moment[v] = S::select(hit, moment[v], fired_moment[v]);
+    before[v] = S::select(hit, excess[v], before[v]);
     count[v] = S::select(hit, M{} + I(k), count[v]);
-    moment[v] = S::select(hit, S::fill(inf), moment[v]);
+    excess[v] = S::select(hit, S::fill(-inf), excess[v]);
   };
   int open = (NV - 1) * S::width + tail;  // neurons that have not fired
-  // Lets those fire that reach threshold with their first k inputs, no later than `until`. False if all have fired.
-  const auto fire = [&](T until, int64_t k) __attribute__((always_inline)) {
-    V most = S::fill(-inf);
+  // Lets dz pass after the first k inputs, and those fire that reach threshold. False when all have fired.
+  const auto drift = [&](T dz, int64_t k) __attribute__((always_inline)) {
+    V next[NV], most = S::fill(-inf);
     FOR_VECTORS {
-      const V excess = total[v] * until - moment[v];
-      most = excess > most ? excess : most;  // NaN (an overflow) does not count
+      next[v] = excess[v] + total[v] * dz;
+      most = next[v] > most ? next[v] : most;  // NaN (an overflow) does not count
     }
-    if (__builtin_expect(!S::any(S::not_negative(most)), 1)) return true;
-    FOR_VECTORS {
-      const auto hit = S::not_negative(total[v] * until - moment[v]) & S::positive(total[v]);
-      note(v, hit, k);
-      open -= S::size(hit);
+    if (__builtin_expect(S::any(S::not_negative(most)), 0)) {
+      FOR_VECTORS {
+        const auto hit = S::not_negative(next[v]) & S::positive(total[v]);
+        note(v, hit, k);
+        next[v] = S::select(hit, excess[v], next[v]);
+        open -= S::size(hit);
+      }
     }
+    FOR_VECTORS excess[v] = next[v];
     return open > 0;
   };
 
   T last = 0;
   for (int64_t k = 0; k < listed; ++k) {
-    const T now = z[k];
-    if (now > last) {  // tied inputs join the causal set together
-      if (!fire(now, k)) break;
-      last = now;
+    if (z[k] > last) {  // tied inputs join the causal set together
+      if (!drift(z[k] - last, k)) break;
+      last = z[k];
     }
     const T* w = shift + channel[k] * ld;
-    FOR_VECTORS {
-      const V x = load_vector<T, NV, FULL>(w, v, real);
-      total[v] += x;
-      moment[v] += x * now;
-    }
+    FOR_VECTORS total[v] += load_vector<T, NV, FULL>(w, v, real);
   }
-  if (has_rest && open && (!(rest > last) || fire(rest, listed))) FOR_VECTORS {
-    const V all = load_vector<T, NV, FULL>(sums, v, real) - S::fill(1);
-    moment[v] += (all - total[v]) * rest;
-    total[v] = all;
-  }
+  if (has_rest && open && (!(rest > last) || drift(rest - last, listed)))
+    FOR_VECTORS total[v] = load_vector<T, NV, FULL>(sums, v, real) - S::fill(1);
   // With no input to come, whoever has positive drive fires.
-  if (open) FOR_VECTORS note(v, S::positive(total[v]) & S::positive(inf - moment[v]), listed + has_rest);
+  if (open) FOR_VECTORS note(v, S::positive(total[v]) & S::positive(excess[v] + inf), listed + has_rest);
 
-  // times[k]: when the k-th input came, so that what follows needs no branches
-  times.assign(listed + 3, inf);
+  times.assign(listed + 3, inf);  // times[k]: when the k-th input came, so that what follows needs no branches
   times[0] = 0;
   std::copy_n(z, listed, times.begin() + 1);
   if (has_rest) times[listed + 1] = rest;
@@ -153,11 +150,11 @@ void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int t
       earliest[i] = times[k[i]];
       latest[i] = times[k[i] + 1];
     }
-    // Rounding must not move the crossing across an input; a quotient that overflows is silence.
-    V u = fired_moment[v] / drive[v];
-    u = u < S::load(latest) ? u : S::load(latest);
-    u = u > S::load(earliest) ? u : S::load(earliest);
-    const auto fired = S::positive(drive[v]) & S::positive(inf - u);
+    const V from = S::load(earliest), until = S::load(latest);
+    V u = from - before[v] / drive[v];
+    u = u < until ? u : until;  // rounding must not move the crossing across an input
+    u = u > from ? u : from;
+    const auto fired = S::positive(drive[v]) & S::positive(inf - u);  // a quotient that overflows is silence
     store_vector<T, NV, FULL>(out.u, v, real, S::select(fired, u, S::fill(inf)));
     store_vector<T, NV, FULL>(out.drive, v, real, S::keep(fired, drive[v]));
     S::store_count(out.count + v * S::width, S::select(fired, count[v], M{}), FULL || v + 1 < NV ? S::width : tail);
@@ -340,9 +337,44 @@ void feedback(const Events<T>& e, const int32_t* count, const T* f, const T* wei
   }
 }
 
+// --------------------------------------------------------------------------------------------- coefficients
+
+// The built-in rules of rules.py in one pass over (rows, outputs); g is summed over the rows.
+template <class T>
+void coefficients(Rule rule, const T* delta, const T* u, const T* drive, const T* delay, T min_drive, int64_t rows,
+                  int64_t outputs, T* a, T* c, T* f, T* g, int threads) {
+  constexpr T inf = std::numeric_limits<T>::infinity();
+  constexpr int64_t width = 64;
+  const int64_t blocks = (outputs + width - 1) / width;
+  const int team = useful_threads(threads, rows * outputs);
+#pragma omp parallel for schedule(static) num_threads(team)
+  for (int64_t block = 0; block < blocks; ++block) {
+    const int64_t begin = block * width, columns = std::min(width, outputs - begin);
+    T gain[width];
+    double sum[width] = {};
+    for (int64_t j = 0; j < columns; ++j) gain[j] = rule == Rule::exact ? delay[begin + j] : std::exp(delay[begin + j]);
+    for (int64_t row = 0; row < rows; ++row) {
+      const int64_t at = row * outputs + begin;
+      for (int64_t j = 0; j < columns; ++j) {
+        const T d = delay[begin + j];
+        const bool fired = u[at + j] * d < inf;  // silent neurons are taken out before any product
+        const T raw = fired ? delta[at + j] : T(0), crossing = fired ? u[at + j] : T(0);
+        const T D = rule == Rule::shifting || !fired ? T(1) : std::max(drive[at + j], min_drive);
+        const T error = raw / D, term = error * gain[j];
+        const T z = rule == Rule::exact ? crossing : crossing * d;
+        a[at + j] = term;
+        c[at + j] = term * z;
+        f[at + j] = rule == Rule::exact ? term : error;
+        sum[j] += (rule == Rule::exact ? raw : error) * z;
+      }
+    }
+    for (int64_t j = 0; j < columns; ++j) g[begin + j] = T(sum[j]);
+  }
+}
+
 template <class T>
 Kernels<T> kernels() {
-  return {first_spike<T>, plasticity<T>, feedback<T>};
+  return {first_spike<T>, plasticity<T>, feedback<T>, coefficients<T>};
 }
 
 }  // namespace

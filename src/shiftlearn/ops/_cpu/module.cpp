@@ -68,6 +68,11 @@ struct Binding {
     active<T>().feedback(events(z, channel, offsets, rest, weight.shape(0)), count.data(), f.data(), weight.data(),
                          weight.shape(1), result.data(), threads);
   }
+  static void coefficients(int rule, In<T, 2> delta, In<T, 2> u, In<T, 2> drive, In<T, 1> delay, double min_drive,
+                           Out<T, 2> a, Out<T, 2> c, Out<T, 2> f, Out<T, 1> g, int threads) {
+    active<T>().coefficients(Rule(rule), delta.data(), u.data(), drive.data(), delay.data(), T(min_drive),
+                             delta.shape(0), delta.shape(1), a.data(), c.data(), f.data(), g.data(), threads);
+  }
   // noconvert: a converted output would be written and thrown away.
   static void bind(nb::module_& m) {
     m.def("sort_spikes", sort, "dense"_a.noconvert(), "z"_a.noconvert(), "channel"_a.noconvert(),
@@ -81,6 +86,9 @@ struct Binding {
     m.def("feedback", feedback, "z"_a.noconvert(), "channel"_a.noconvert(), "offsets"_a.noconvert(),
           "rest"_a.noconvert(), "count"_a.noconvert(), "f"_a.noconvert(), "weight"_a.noconvert(),
           "result"_a.noconvert(), "threads"_a, nb::call_guard<nb::gil_scoped_release>());
+    m.def("coefficients", coefficients, "rule"_a, "delta"_a.noconvert(), "u"_a.noconvert(), "drive"_a.noconvert(),
+          "delay"_a.noconvert(), "min_drive"_a, "a"_a.noconvert(), "c"_a.noconvert(), "f"_a.noconvert(),
+          "g"_a.noconvert(), "threads"_a, nb::call_guard<nb::gil_scoped_release>());
   }
 };
 
