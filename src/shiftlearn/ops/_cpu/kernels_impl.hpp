@@ -151,7 +151,7 @@ void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int t
       latest[i] = times[k[i] + 1];
     }
     const V from = S::load(earliest), until = S::load(latest);
-    V u = from - before[v] / drive[v];
+    V u = (drive[v] * from - before[v]) / drive[v];
     u = u < until ? u : until;  // rounding must not move the crossing across an input
     u = u > from ? u : from;
     const auto fired = S::positive(drive[v]) & S::positive(inf - u);  // a quotient that overflows is silence
