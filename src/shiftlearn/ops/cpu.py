@@ -18,7 +18,8 @@ del _block
 
 
 def _plain(x: Tensor) -> Tensor:
-    return x.detach().contiguous()
+    x = x if x.is_contiguous() else x.contiguous()
+    return x.detach() if x.requires_grad else x  # the kernels refuse tensors that track gradients
 
 
 def sort_spikes(z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

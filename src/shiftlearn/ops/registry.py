@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -25,106 +26,79 @@ except ImportError:  # built without a compiler
         stacklevel=2,
     )
 
-
-def _cpu_kernel(name: str, weight: int) -> Any:
-    """The C++ kernel where it applies; argument number ``weight`` shows whether there are leading dimensions."""
-
-    def run(*args: Any) -> Any:
-        return getattr(cpu if args[weight].ndim == 2 else reference, name)(*args)
-
-    return run
+_EVENTS = "Tensor z, Tensor channel, Tensor offsets, Tensor rest"
+_ops = torch.ops.shiftlearn
 
 
-@torch.library.custom_op("shiftlearn::sort_spikes", mutates_args=())
-def _sort_spikes(z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return reference.sort_spikes(z)
+def _define(name: str, schema: str, fake: Callable[..., Any], shown_by: int) -> None:
+    """Register an op of that name, which :mod:`.reference` and :mod:`.cpu` both implement.
+
+    Argument number ``shown_by`` shows whether there are leading dimensions. (torch.library.custom_op would do the
+    same at several times the cost of a call.)
+    """
+    slow = getattr(reference, name)
+    torch.library.define(f"shiftlearn::{name}", schema)
+    torch.library.impl(f"shiftlearn::{name}", "default", slow)
+    torch.library.register_fake(f"shiftlearn::{name}", fake)
+    if cpu is not None:
+        fast = getattr(cpu, name)
+
+        def run(*args: Any) -> Any:
+            return fast(*args) if args[shown_by].ndim == 2 else slow(*args)
+
+        torch.library.impl(f"shiftlearn::{name}", "cpu", run)
 
 
-@_sort_spikes.register_fake
-def _(z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _fake_sort_spikes(z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     rows, size = math.prod(z.shape[:-1]), z.numel()
-    return (
-        z.new_empty(size),
-        z.new_empty(size, dtype=torch.int32),
-        z.new_empty(rows + 1, dtype=torch.int64),
-        z.new_empty(rows),
-    )
+    offsets = z.new_empty(rows + 1, dtype=torch.int64)
+    return z.new_empty(size), z.new_empty(size, dtype=torch.int32), offsets, z.new_empty(rows)
 
 
-@torch.library.custom_op("shiftlearn::first_spike", mutates_args=())
-def _first_spike(
+def _fake_first_spike(
     z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, shift: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    u, count, drive = reference.first_spike(z, channel, offsets, rest, shift)
-    return u, count, drive
-
-
-def _per_neuron(rest: Tensor, shift: Tensor) -> list[int]:
-    members = shift.shape[:-2].numel() if shift.ndim > 2 else 1
-    return [*shift.shape[:-2], rest.shape[0] // members, shift.shape[-1]]
-
-
-@_first_spike.register_fake
-def _(z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    size = _per_neuron(rest, shift)
+    members = math.prod(shift.shape[:-2])
+    size = [*shift.shape[:-2], rest.shape[0] // members, shift.shape[-1]]
     return shift.new_empty(size), shift.new_empty(size, dtype=torch.int32), shift.new_empty(size)
 
 
-@torch.library.custom_op("shiftlearn::plasticity", mutates_args=())
-def _plasticity(
-    z: Tensor,
-    channel: Tensor,
-    offsets: Tensor,
-    rest: Tensor,
-    count: Tensor,
-    a: Tensor,
-    c: Tensor,
-    num_channels: int,
-) -> Tensor:
-    return reference.plasticity(z, channel, offsets, rest, count, a, c, num_channels)
-
-
-@_plasticity.register_fake
-def _(
-    z: Tensor,
-    channel: Tensor,
-    offsets: Tensor,
-    rest: Tensor,
-    count: Tensor,
-    a: Tensor,
-    c: Tensor,
-    num_channels: int,
+def _fake_plasticity(
+    z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, count: Tensor, a: Tensor, c: Tensor, num_channels: int
 ) -> Tensor:
     return a.new_empty([*a.shape[:-2], num_channels, a.shape[-1]])
 
 
-@torch.library.custom_op("shiftlearn::feedback", mutates_args=())
-def _feedback(
+def _fake_feedback(
     z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, count: Tensor, f: Tensor, weight: Tensor
 ) -> Tensor:
-    return reference.feedback(z, channel, offsets, rest, count, f, weight)
-
-
-@_feedback.register_fake
-def _(z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, count: Tensor, f: Tensor, weight: Tensor) -> Tensor:
     return f.new_empty([*f.shape[:-1], weight.shape[-2]])
 
 
-@torch.library.custom_op("shiftlearn::coefficients", mutates_args=())
-def _coefficients(
-    rule: str, delta: Tensor, u: Tensor, drive: Tensor, delay: Tensor, min_drive: float
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return reference.coefficients(rule, delta, u, drive, delay, min_drive)
-
-
-@_coefficients.register_fake
-def _(
+def _fake_coefficients(
     rule: str, delta: Tensor, u: Tensor, drive: Tensor, delay: Tensor, min_drive: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return torch.empty_like(u), torch.empty_like(u), torch.empty_like(u), torch.empty_like(delay)
 
 
-@torch.library.custom_op("shiftlearn::fire", mutates_args=())
+_define("sort_spikes", "(Tensor z) -> (Tensor, Tensor, Tensor, Tensor)", _fake_sort_spikes, 0)
+_define("first_spike", f"({_EVENTS}, Tensor shift) -> (Tensor, Tensor, Tensor)", _fake_first_spike, 4)
+_define(
+    "plasticity",
+    f"({_EVENTS}, Tensor count, Tensor a, Tensor c, SymInt num_channels) -> Tensor",
+    _fake_plasticity,
+    5,
+)
+_define("feedback", f"({_EVENTS}, Tensor count, Tensor f, Tensor weight) -> Tensor", _fake_feedback, 6)
+_define(
+    "coefficients",
+    "(str rule, Tensor delta, Tensor u, Tensor drive, Tensor delay, float min_drive)"
+    " -> (Tensor, Tensor, Tensor, Tensor)",
+    _fake_coefficients,
+    2,
+)
+
+
 def _fire(
     dense: Tensor | None,
     z: Tensor,
@@ -138,8 +112,8 @@ def _fire(
     min_drive: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """z_out, u, count and drive. ``dense`` is the tensor that was sorted into the events: its gradient's address."""
-    u, count, drive = torch.ops.shiftlearn.first_spike(z, channel, offsets, rest, shift)
-    if u.device.type == "cpu" and not (delay > 0).all():
+    u, count, drive = _ops.first_spike(z, channel, offsets, rest, shift)
+    if delay.device.type == "cpu" and not (delay > 0).all():  # elsewhere the check would wait for the device
         raise InputError(
             f"delay must be positive (it multiplies z > 0), got {delay[~(delay > 0)][0].item():g}: "
             "project it after the optimizer's step (shiftlearn.nn.project_delays)"
@@ -147,8 +121,7 @@ def _fire(
     return u * delay.unsqueeze(-2), u, count, drive
 
 
-@_fire.register_fake
-def _(
+def _fake_fire(
     dense: Tensor | None,
     z: Tensor,
     channel: Tensor,
@@ -160,9 +133,8 @@ def _(
     rule: str,
     min_drive: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    size = _per_neuron(rest, shift)
-    count = shift.new_empty(size, dtype=torch.int32)
-    return shift.new_empty(size), shift.new_empty(size), count, shift.new_empty(size)
+    u, count, drive = _fake_first_spike(z, channel, offsets, rest, shift)
+    return torch.empty_like(u), u, count, drive
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -175,22 +147,20 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None
 def _backward(ctx: Any, delta: Tensor, *_: Any) -> tuple[Any, ...]:
     z, channel, offsets, rest, shift, delay, weight, u, count, drive = ctx.saved_tensors
     events = (z, channel, offsets, rest)
-    a, c, f, g = torch.ops.shiftlearn.coefficients(ctx.rule, delta, u, drive, delay, ctx.min_drive)
-    to_input = to_shift = to_delay = None
+    a, c, f, to_delay = _ops.coefficients(ctx.rule, delta, u, drive, delay, ctx.min_drive)
+    to_input = to_shift = None
     if ctx.needs_input_grad[0]:
-        to_input = torch.ops.shiftlearn.feedback(*events, count, f, shift if weight is None else weight)
+        to_input = _ops.feedback(*events, count, f, shift if weight is None else weight)
     if ctx.needs_input_grad[5]:
-        to_shift = torch.ops.shiftlearn.plasticity(*events, count, a, c, shift.shape[-2])
-    if ctx.needs_input_grad[6]:
-        to_delay = g
+        to_shift = _ops.plasticity(*events, count, a, c, shift.shape[-2])
     return to_input, None, None, None, None, to_shift, to_delay, None, None, None
 
 
+torch.library.define(
+    "shiftlearn::fire",
+    f"(Tensor? dense, {_EVENTS}, Tensor shift, Tensor delay, Tensor? feedback, str rule, float min_drive)"
+    " -> (Tensor, Tensor, Tensor, Tensor)",
+)
+torch.library.impl("shiftlearn::fire", "default", _fire)
+torch.library.register_fake("shiftlearn::fire", _fake_fire)
 torch.library.register_autograd("shiftlearn::fire", _backward, setup_context=_save)
-
-if cpu is not None:
-    _sort_spikes.register_kernel("cpu", cpu.sort_spikes)
-    _first_spike.register_kernel("cpu", _cpu_kernel("first_spike", 4))
-    _plasticity.register_kernel("cpu", _cpu_kernel("plasticity", 5))
-    _feedback.register_kernel("cpu", _cpu_kernel("feedback", 6))
-    _coefficients.register_kernel("cpu", _cpu_kernel("coefficients", 2))
