@@ -1,51 +1,19 @@
-from torch import Tensor
+# NumPy arrays, in this order, and the number of threads last:
+from typing import Any
 
-def sort_spikes(dense: Tensor, z: Tensor, channel: Tensor, rest: Tensor, threads: int) -> int: ...
-def first_spike(
-    z: Tensor,
-    channel: Tensor,
-    offsets: Tensor,
-    rest: Tensor,
-    shift: Tensor,
-    u: Tensor,
-    count: Tensor,
-    drive: Tensor,
-    threads: int,
-) -> None: ...
-def plasticity(
-    z: Tensor,
-    channel: Tensor,
-    offsets: Tensor,
-    rest: Tensor,
-    count: Tensor,
-    a: Tensor,
-    c: Tensor,
-    result: Tensor,
-    threads: int,
-) -> None: ...
-def feedback(
-    z: Tensor,
-    channel: Tensor,
-    offsets: Tensor,
-    rest: Tensor,
-    count: Tensor,
-    f: Tensor,
-    weight: Tensor,
-    result: Tensor,
-    threads: int,
-) -> None: ...
-def coefficients(
-    rule: int,
-    delta: Tensor,
-    u: Tensor,
-    drive: Tensor,
-    delay: Tensor,
-    min_drive: float,
-    a: Tensor,
-    c: Tensor,
-    f: Tensor,
-    g: Tensor,
-    threads: int,
-) -> None: ...
+# dense, z, channel, rest
+def sort_spikes(*arguments: Any) -> int: ...
+
+# z, channel, offsets, rest, shift, u, count, drive
+def first_spike(*arguments: Any) -> None: ...
+
+# z, channel, offsets, rest, count, a, c, result
+def plasticity(*arguments: Any) -> None: ...
+
+# z, channel, offsets, rest, count, f, weight, result
+def feedback(*arguments: Any) -> None: ...
+
+# number of the rule, delta, u, drive, delay, min_drive, a, c, f, g
+def coefficients(*arguments: Any) -> None: ...
 def instruction_set() -> str: ...
 def use_instruction_set(isa: str) -> None: ...

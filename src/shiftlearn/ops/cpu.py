@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -10,26 +12,26 @@ from . import _kernels, reference
 
 __all__ = ["coefficients", "feedback", "first_spike", "plasticity", "sort_spikes"]
 
-
 # glibc returns freed memory to the system beyond twice the largest block it ever unmapped, and a training step would
 # then pay for fresh pages every time. Freeing one block of 31 MiB, never touched, raises that bound to 62 MiB.
 _block = torch.empty(31 * 2**20, dtype=torch.uint8)
 del _block
 
+_RULES = (rules.shifting, rules.normalized, rules.exact)  # in the order of the kernel's enum
 
-def _plain(x: Tensor) -> Tensor:
-    x = x if x.is_contiguous() else x.contiguous()
-    return x.detach() if x.requires_grad else x  # the kernels refuse tensors that track gradients
+
+def _arrays(*tensors: Tensor) -> list[Any]:
+    """The tensors' memory, without a copy if contiguous. (The kernels take NumPy arrays quicker than tensors.)"""
+    return [x.detach().contiguous().numpy() for x in tensors]
 
 
 def sort_spikes(z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    inputs = z.shape[-1]
-    dense = _plain(z).reshape(-1, inputs) if inputs else z.new_empty(z.shape[:-1].numel(), 0)
-    rows = dense.shape[0]
+    inputs, rows = z.shape[-1], z.shape[:-1].numel()
+    dense = z.reshape(rows, inputs)
     times, channel = z.new_empty(rows * inputs), z.new_empty(rows * inputs, dtype=torch.int32)
     rest = z.new_empty(rows)
-    row = _kernels.sort_spikes(dense, times, channel, rest, torch.get_num_threads())
-    if row >= 0:
+    invalid = _kernels.sort_spikes(*_arrays(dense, times, channel, rest), torch.get_num_threads())
+    if invalid >= 0:
         reference.check_positive(dense)
     return times, channel, torch.arange(rows + 1) * inputs, rest
 
@@ -38,23 +40,15 @@ def first_spike(z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, shift
     rows, outputs = rest.shape[0], shift.shape[1]
     u, drive = shift.new_empty(rows, outputs), shift.new_empty(rows, outputs)
     count = shift.new_empty(rows, outputs, dtype=torch.int32)
-    _kernels.first_spike(z, channel, offsets, rest, _plain(shift), u, count, drive, torch.get_num_threads())
+    _kernels.first_spike(*_arrays(z, channel, offsets, rest, shift, u, count, drive), torch.get_num_threads())
     return u, count, drive
 
 
 def plasticity(
-    z: Tensor,
-    channel: Tensor,
-    offsets: Tensor,
-    rest: Tensor,
-    count: Tensor,
-    a: Tensor,
-    c: Tensor,
-    num_channels: int,
+    z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, count: Tensor, a: Tensor, c: Tensor, num_channels: int
 ) -> Tensor:
     result = a.new_empty(num_channels, a.shape[1])
-    count, a, c = _plain(count), _plain(a), _plain(c)
-    _kernels.plasticity(z, channel, offsets, rest, count, a, c, result, torch.get_num_threads())
+    _kernels.plasticity(*_arrays(z, channel, offsets, rest, count, a, c, result), torch.get_num_threads())
     return result
 
 
@@ -62,12 +56,8 @@ def feedback(
     z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, count: Tensor, f: Tensor, weight: Tensor
 ) -> Tensor:
     result = f.new_empty(rest.shape[0], weight.shape[0])
-    count, f, weight = _plain(count), _plain(f), _plain(weight)
-    _kernels.feedback(z, channel, offsets, rest, count, f, weight, result, torch.get_num_threads())
+    _kernels.feedback(*_arrays(z, channel, offsets, rest, count, f, weight, result), torch.get_num_threads())
     return result
-
-
-_RULES = (rules.shifting, rules.normalized, rules.exact)  # in the order of the kernel's enum
 
 
 def coefficients(
@@ -76,9 +66,8 @@ def coefficients(
     function = rules.get(rule)
     if function not in _RULES:
         return reference.coefficients(rule, delta, u, drive, delay, min_drive)
-    a, c, f = (torch.empty_like(u) for _ in range(3))
-    g = torch.empty_like(delay)
-    number = _RULES.index(function)
-    delta, u, drive, delay = _plain(delta), _plain(u), _plain(drive), _plain(delay)
-    _kernels.coefficients(number, delta, u, drive, delay, min_drive, a, c, f, g, torch.get_num_threads())
+    a, c, f = (torch.empty_like(u, memory_format=torch.contiguous_format) for _ in range(3))
+    g = torch.empty_like(delay, memory_format=torch.contiguous_format)
+    inputs, outputs = _arrays(delta, u, drive, delay), _arrays(a, c, f, g)
+    _kernels.coefficients(_RULES.index(function), *inputs, min_drive, *outputs, torch.get_num_threads())
     return a, c, f, g

@@ -34,6 +34,7 @@ enum class Rule { shifting, normalized, exact };
 
 template <class T>
 struct Kernels {
+  int64_t (*sort_spikes)(const T* dense, int64_t rows, int64_t inputs, T* z, int32_t* channel, T* rest, int threads);
   void (*first_spike)(const Events<T>&, const T* shift, int64_t outputs, T* u, int32_t* count, T* drive, int threads);
   void (*plasticity)(const Events<T>&, const int32_t* count, const T* a, const T* c, int64_t outputs, T* result,
                      int threads);
@@ -47,10 +48,6 @@ struct Kernels {
 template <class T> Kernels<T> baseline_kernels();
 template <class T> Kernels<T> avx2_kernels();
 template <class T> Kernels<T> avx512_kernels();
-
-// Sorts dense rows; returns the first row that holds NaN or a z <= 0, or -1.
-template <class T>
-int64_t sort_spikes(const T* dense, int64_t rows, int64_t inputs, T* z, int32_t* channel, T* rest, int threads);
 
 // Work below which starting a thread costs more than it saves, in multiply-adds.
 inline int useful_threads(int threads, int64_t work) {

@@ -9,10 +9,12 @@
 
 #include "kernels.hpp"
 #include "simd.hpp"
+#include "sort_impl.hpp"
 
 namespace shiftlearn {
 namespace {
 
+constexpr int64_t kColumns = 64;  // of a task of the elementwise kernel
 constexpr int kMostVectors = VECTOR_BYTES == 64 ? 5 : 3;  // S and N of a block, in registers
 
 // Columns [begin, begin + width), as `vectors` vectors of which the last holds `tail` real lanes.
@@ -339,42 +341,48 @@ void feedback(const Events<T>& e, const int32_t* count, const T* f, const T* wei
 
 // --------------------------------------------------------------------------------------------- coefficients
 
-// The built-in rules of rules.py in one pass over (rows, outputs); g is summed over the rows.
+// A built-in rule of rules.py for columns [begin, begin + columns); g is summed over the rows.
+template <class T, Rule RULE>
+void coefficients_block(const T* __restrict delta, const T* __restrict u, const T* __restrict drive,
+                        const T* __restrict delay, T min_drive, int64_t rows, int64_t outputs, int64_t begin,
+                        int64_t columns, T* __restrict a, T* __restrict c, T* __restrict f, T* __restrict g) {
+  constexpr T inf = std::numeric_limits<T>::infinity();
+  T gain[kColumns];
+  double sum[kColumns] = {};
+  for (int64_t j = 0; j < columns; ++j) gain[j] = RULE == Rule::exact ? delay[begin + j] : std::exp(delay[begin + j]);
+  for (int64_t row = 0; row < rows; ++row) {
+    const int64_t at = row * outputs + begin;
+    for (int64_t j = 0; j < columns; ++j) {
+      const T d = delay[begin + j];
+      const bool fired = u[at + j] * d < inf;  // silent neurons are taken out before any product
+      const T raw = fired ? delta[at + j] : T(0), crossing = fired ? u[at + j] : T(0);
+      const T D = RULE == Rule::shifting || !fired ? T(1) : std::max(drive[at + j], min_drive);
+      const T error = raw / D, term = error * gain[j];
+      const T z = RULE == Rule::exact ? crossing : crossing * d;
+      a[at + j] = term;
+      c[at + j] = term * z;
+      f[at + j] = RULE == Rule::exact ? term : error;
+      sum[j] += (RULE == Rule::exact ? raw : error) * z;
+    }
+  }
+  for (int64_t j = 0; j < columns; ++j) g[begin + j] = T(sum[j]);
+}
+
 template <class T>
 void coefficients(Rule rule, const T* delta, const T* u, const T* drive, const T* delay, T min_drive, int64_t rows,
                   int64_t outputs, T* a, T* c, T* f, T* g, int threads) {
-  constexpr T inf = std::numeric_limits<T>::infinity();
-  constexpr int64_t width = 64;
-  const int64_t blocks = (outputs + width - 1) / width;
+  const auto block = rule == Rule::shifting     ? coefficients_block<T, Rule::shifting>
+                     : rule == Rule::normalized ? coefficients_block<T, Rule::normalized>
+                                                : coefficients_block<T, Rule::exact>;
   const int team = useful_threads(threads, rows * outputs);
 #pragma omp parallel for schedule(static) num_threads(team)
-  for (int64_t block = 0; block < blocks; ++block) {
-    const int64_t begin = block * width, columns = std::min(width, outputs - begin);
-    T gain[width];
-    double sum[width] = {};
-    for (int64_t j = 0; j < columns; ++j) gain[j] = rule == Rule::exact ? delay[begin + j] : std::exp(delay[begin + j]);
-    for (int64_t row = 0; row < rows; ++row) {
-      const int64_t at = row * outputs + begin;
-      for (int64_t j = 0; j < columns; ++j) {
-        const T d = delay[begin + j];
-        const bool fired = u[at + j] * d < inf;  // silent neurons are taken out before any product
-        const T raw = fired ? delta[at + j] : T(0), crossing = fired ? u[at + j] : T(0);
-        const T D = rule == Rule::shifting || !fired ? T(1) : std::max(drive[at + j], min_drive);
-        const T error = raw / D, term = error * gain[j];
-        const T z = rule == Rule::exact ? crossing : crossing * d;
-        a[at + j] = term;
-        c[at + j] = term * z;
-        f[at + j] = rule == Rule::exact ? term : error;
-        sum[j] += (rule == Rule::exact ? raw : error) * z;
-      }
-    }
-    for (int64_t j = 0; j < columns; ++j) g[begin + j] = T(sum[j]);
-  }
+  for (int64_t begin = 0; begin < outputs; begin += kColumns)
+    block(delta, u, drive, delay, min_drive, rows, outputs, begin, std::min(kColumns, outputs - begin), a, c, f, g);
 }
 
 template <class T>
 Kernels<T> kernels() {
-  return {first_spike<T>, plasticity<T>, feedback<T>, coefficients<T>};
+  return {sort_spikes<T>, first_spike<T>, plasticity<T>, feedback<T>, coefficients<T>};
 }
 
 }  // namespace

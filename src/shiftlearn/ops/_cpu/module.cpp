@@ -51,7 +51,7 @@ struct Binding {
     return {z.data(), channel.data(), offsets.data(), rest.data(), int64_t(rest.shape(0)), inputs};
   }
   static int64_t sort(In<T, 2> dense, Out<T, 1> z, Out<int32_t, 1> channel, Out<T, 1> rest, int threads) {
-    return sort_spikes(dense.data(), dense.shape(0), dense.shape(1), z.data(), channel.data(), rest.data(), threads);
+    return active<T>().sort_spikes(dense.data(), dense.shape(0), dense.shape(1), z.data(), channel.data(), rest.data(), threads);
   }
   static void first_spike(In<T, 1> z, In<int32_t, 1> channel, In<int64_t, 1> offsets, In<T, 1> rest, In<T, 2> shift,
                           Out<T, 2> u, Out<int32_t, 2> count, Out<T, 2> drive, int threads) {

@@ -1,4 +1,5 @@
 // Dense spike times to events, by a radix sort of their bit patterns: positive floats order as integers do.
+#pragma once
 #include <algorithm>
 #include <cstring>
 #include <limits>
@@ -67,8 +68,7 @@ bool sort_row(const T* dense, int64_t inputs, T* z, int32_t* channel, T* rest, s
   return true;
 }
 
-}  // namespace
-
+// Sorts dense rows; returns the first row that holds NaN or a z <= 0, or -1.
 template <class T>
 int64_t sort_spikes(const T* dense, int64_t rows, int64_t inputs, T* z, int32_t* channel, T* rest, int threads) {
   int64_t invalid = rows;
@@ -85,7 +85,5 @@ int64_t sort_spikes(const T* dense, int64_t rows, int64_t inputs, T* z, int32_t*
   return invalid == rows ? -1 : invalid;
 }
 
-template int64_t sort_spikes(const float*, int64_t, int64_t, float*, int32_t*, float*, int);
-template int64_t sort_spikes(const double*, int64_t, int64_t, double*, int32_t*, double*, int);
-
+}  // namespace
 }  // namespace shiftlearn
