@@ -44,6 +44,27 @@ def test_opcheck_sort_spikes(dtype: torch.dtype, shape: tuple[int, ...]) -> None
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rule", ["shifting", "normalized", "exact"])
+@pytest.mark.parametrize("lead", LEADS)
+def test_coefficients(rule: str, dtype: torch.dtype, lead: tuple[int, ...]) -> None:
+    """opcheck, and both engines against the formula; a silent neuron and one that its delay makes silent included."""
+    delta, u = torch.randn(*lead, 5, 3, dtype=dtype), torch.rand(*lead, 5, 3, dtype=dtype) + 1
+    drive, delay = torch.rand(*lead, 5, 3, dtype=dtype), torch.rand(*lead, 3, dtype=dtype) + 1
+    u[..., 0, 1], drive[..., 0, 1] = math.inf, 0
+    u[..., 1, 2], delay[..., 2] = torch.finfo(dtype).max, 2
+    opcheck(OPS.coefficients, (rule, delta, u, drive, delay, 0.125))
+    expected = rules.coefficients(rule, delta.double(), u.double(), drive.double(), delay.double(), 0.125)
+    if dtype == torch.float32:  # what overflows there does not in float64
+        for x in expected[:3]:
+            x[..., 1, 2] = 0
+    for got, want in zip(OPS.coefficients(rule, delta, u, drive, delay, 0.125)[:3], expected[:3], strict=True):
+        torch.testing.assert_close(got.double(), want, rtol=1e-5 if dtype == torch.float32 else 1e-13, atol=0)
+    g = OPS.coefficients(rule, delta, u, drive, delay, 0.125)[3]
+    assert g.isfinite().all()
+    torch.testing.assert_close(g[..., :2].double(), expected[3][..., :2], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("form", ["dense", "explicit"])
 @pytest.mark.parametrize("lead", LEADS)
 def test_opcheck_kernels(form: str, dtype: torch.dtype, lead: tuple[int, ...]) -> None:
@@ -208,3 +229,14 @@ def test_a_rule_is_registered_once(own_rule: str) -> None:
     with pytest.raises(InputError, match="'exact' is already registered"):
         rules.register("exact", rules.get(own_rule))
     assert own_rule in rules.names()
+
+
+def test_a_rule_may_return_one_tensor_twice_but_no_other_shape() -> None:
+    rules.register("doubled", lambda delta, u, drive, delay: rules.Coefficients(delta, delta, delta, delta))
+    rules.register("flat", lambda delta, u, drive, delay: rules.Coefficients(delta.sum(0), delta, delta, delta))
+    z, shift, delay = torch.rand(2, 4) + 1, torch.full((4, 3), 0.5, requires_grad=True), torch.ones(3)
+    ops.fire(z, shift, delay, rule="doubled").sum().backward()
+    assert shift.grad is not None
+    assert shift.grad.isfinite().all()
+    with pytest.raises(InputError, match=r"a of rule 'flat' must have shape \(2, 3\), got \(3,\)"):
+        ops.fire(z, shift, delay, rule="flat").sum().backward()
