@@ -6,9 +6,12 @@ import os
 import warnings
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+
+import shiftlearn as sl
 
 with warnings.catch_warnings():  # "installed without C++ kernels" must not stop the tests of the reference
     warnings.simplefilter("ignore", UserWarning)
@@ -38,3 +41,10 @@ def instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
         pytest.skip(f"this machine does not run {request.param}")
     yield request.param
     kernels.use_instruction_set(kernels.instruction_set())
+
+
+@pytest.fixture(scope="session")
+def digits() -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """A slice of the real digits: 1,000 images and labels to train on, 300 to test."""
+    train, test = sl.data.load("mnist", "train"), sl.data.load("mnist", "test")
+    return {"train": (train[0][:1000], train[1][:1000]), "test": (test[0][:300], test[1][:300])}

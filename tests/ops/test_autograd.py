@@ -231,7 +231,8 @@ def test_a_rule_is_registered_once(own_rule: str) -> None:
     assert own_rule in rules.names()
 
 
-def test_a_rule_may_return_one_tensor_twice_but_no_other_shape() -> None:
+def test_a_rule_may_return_one_tensor_twice_but_no_other_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "_RULES", dict(rules._RULES))  # what is registered here goes again
     rules.register("doubled", lambda delta, u, drive, delay: rules.Coefficients(delta, delta, delta, delta))
     rules.register("flat", lambda delta, u, drive, delay: rules.Coefficients(delta.sum(0), delta, delta, delta))
     z, shift, delay = torch.rand(2, 4) + 1, torch.full((4, 3), 0.5, requires_grad=True), torch.ones(3)

@@ -1,0 +1,82 @@
+"""From pixels to spike times."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shiftlearn import coding
+from shiftlearn.errors import InputError
+
+GREY = torch.arange(256, dtype=torch.uint8)
+WEAK, STRONG = math.exp(1 - 2.3), math.exp(1 - 0.01)
+
+
+@given(st.floats(0, 1, width=32), st.floats(0.1, 8))
+def test_latency_is_the_formula(x, exponent):
+    z = coding.latency(torch.tensor([x], dtype=torch.float64), exponent)
+    assert z.item() == pytest.approx(math.exp(exponent * (1 - x)), rel=1e-12)
+
+
+@pytest.mark.parametrize("exponent", [1.0, 2.0, 5.0])
+def test_uint8_counts_as_a_255th(exponent):
+    z = coding.latency(GREY, exponent)
+    assert z.dtype == torch.float32
+    assert z[255] == 1
+    assert (z.diff() < 0).all()
+    torch.testing.assert_close(z, coding.latency(GREY.float() / 255, exponent), rtol=1e-6, atol=0)
+
+
+def test_the_shape_stays():
+    x = GREY.reshape(2, 8, 16)
+    assert torch.equal(coding.latency(x), coding.latency(GREY).reshape(2, 8, 16))
+    assert torch.equal(coding.latency(x.transpose(1, 2)), coding.latency(x).transpose(1, 2))
+    assert coding.latency(x[:0]).shape == (0, 8, 16)
+
+
+@pytest.mark.parametrize("encode", [coding.latency, coding.binarised])
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (torch.tensor([0.5, 1.01]), r"x must lie in \[0, 1\], got 0.5 to 1.01"),
+        (torch.tensor([-0.01, 0.5]), r"x must lie in \[0, 1\], got -0.01 to 0.5"),
+        (torch.tensor([0.5, math.nan]), r"x must lie in \[0, 1\]"),
+        (torch.tensor([0.0, math.inf]), r"x must lie in \[0, 1\], got 0 to inf"),
+        (GREY.int(), "x must be uint8 .* got torch.int32"),
+        (GREY > 3, "x must be uint8 .* got torch.bool"),
+    ],
+)
+def test_bad_values(encode, x, message):
+    with pytest.raises(InputError, match=message):
+        encode(x)
+
+
+@pytest.mark.parametrize("exponent", [0, -1.0, math.nan])
+@pytest.mark.parametrize("x", [GREY, GREY / 255])
+def test_bad_exponents(x, exponent):
+    with pytest.raises(InputError, match="exponent must be positive, got"):
+        coding.latency(x, exponent)
+
+
+def test_binarised():
+    z = coding.binarised(GREY)
+    assert z.tolist() == pytest.approx(128 * [WEAK] + 128 * [STRONG])
+    assert torch.equal(coding.binarised(GREY / 255), z)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_half_is_strong_and_less_is_weak(dtype):
+    half = torch.full((33,), 0.5, dtype=dtype)
+    assert coding.binarised(half).tolist() == pytest.approx(33 * [STRONG])
+    assert coding.binarised(half - 1e-6).tolist() == pytest.approx(33 * [WEAK])
+
+
+def test_encoder_by_name():
+    assert torch.equal(coding.encoder("latency", 3.0)(GREY), coding.latency(GREY, 3.0))
+    assert torch.equal(coding.encoder("binarised", 3.0)(GREY), coding.binarised(GREY))
+    with pytest.raises(InputError, match=r"unknown coding 'latencie'\. Did you mean 'latency'\?"):
+        coding.encoder("latencie", 1.0)

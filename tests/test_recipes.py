@@ -1,0 +1,128 @@
+"""Recipes: the files of the package, overrides, and what is said about bad settings."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from shiftlearn import recipes
+from shiftlearn.errors import InputError
+from shiftlearn.model import build
+
+MINIMAL = 'description = "mine"\ndataset = "mnist"\nlayers = [784, 10]\nepochs = 1\n'
+
+
+@pytest.fixture(scope="module")
+def mnist():
+    return recipes.read("mnist")
+
+
+def test_the_package_holds_these():
+    assert {"fashion-mnist", "mnist", "mnist-published", "mnist-random"} <= set(recipes.names())
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_packaged_recipes_read_build_and_survive_json(name):
+    recipe = recipes.read(name)
+    assert recipes.from_dict(json.loads(json.dumps(recipe.as_dict())), name) == recipe
+    assert recipes.override(recipe, {}) == recipe
+    assert [layer.out_features for layer in build(recipe)] == list(recipe.layers[1:])
+    assert {(layer.rule, layer.feedback) for layer in build(recipe)} == {(recipe.rule, recipe.feedback)}
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("epochs", "7", 7),
+        ("lr", "1e-3", 1e-3),
+        ("beta", "2", 2.0),
+        ("project_delays", "false", False),
+        ("rule", "exact", "exact"),
+        ("layers", "[784, 5, 10]", (784, 5, 10)),
+        ("init_scale", "[20.0, 8]", (20.0, 8.0)),
+        ("init_scale", "3", (3.0,)),
+    ],
+)
+def test_overrides_are_read_like_toml(mnist, key, text, value):
+    changed = recipes.override(mnist, {key: text})
+    assert getattr(changed, key) == value
+    assert type(getattr(changed, key)) is type(value)
+    assert recipes.override(mnist, {key: value}) == changed
+    assert {k for k, v in changed.as_dict().items() if v != mnist.as_dict()[k]} <= {key}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("betta", "1", r"unknown setting 'betta'\. Did you mean 'beta'\? Valid: batch, beta, beta1, .*validation\."),
+        ("epochs", "2.5", "epochs must be a whole number, got 2.5"),
+        ("epochs", "true", "epochs must be a whole number, got True"),
+        ("epochs", "", "epochs must be a whole number, got ''"),
+        ("epochs", "0", "epochs must be 1 or more, got 0"),
+        ("batch", "0", "batch must be 1 or more, got 0"),
+        ("lr", "fast", "lr must be a number, got 'fast'"),
+        ("lr", "nan", "lr must be positive, got nan"),
+        ("beta", "-1", "beta must be positive, got -1.0"),
+        ("validation", "-1", "validation must be 0 or more, got -1"),
+        ("layers", "[784]", "layers must be two or more sizes of 1 or more, got"),
+        ("layers", "[784, 0, 10]", "layers must be two or more sizes of 1 or more, got"),
+        ("layers", "[784, 10.0]", r"layers must be a list like \[784, 800, 10\], got"),
+        ("feedback", "telepathy", "feedback must be one of symmetric, random, sign, none, got 'telepathy'"),
+        ("coding", "morse", "coding must be one of latency, binarised, got 'morse'"),
+        ("loss", "mse", "loss must be one of cross-entropy, published, got 'mse'"),
+        ("label_smoothing", "1", r"label_smoothing must be in \[0, 1\), got 1.0"),
+        ("project_delays", "1", "project_delays must be true or false, got 1"),
+        ("init_scale", "[1.0, 2.0, 3.0]", "init_scale must have 1 entry, or 2 .*, got 3"),
+        ("description", 3, "description must be text, got 3"),
+    ],
+)
+def test_bad_settings(mnist, key, value, message):
+    with pytest.raises(InputError, match=message):
+        recipes.override(mnist, {key: value})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("lr", "inf"), ("beta", "inf"), ("homeostasis", "inf"), ("init_scale", "[8.0, nan]"), ("lr", "1" + 400 * "0")],
+)
+def test_numbers_that_are_not_finite_are_refused(mnist, key, value):
+    with pytest.raises(InputError, match=key):
+        recipes.override(mnist, {key: value})
+
+
+def test_a_recipe_file(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text(MINIMAL)
+    recipe = recipes.read(str(path))
+    assert (recipe.description, recipe.layers, recipe.epochs, recipe.batch) == ("mine", (784, 10), 1, 128)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"epochs = = 1", r"own\.toml is not valid TOML"),
+        (b"\xff\xfe", r"own\.toml is not valid TOML"),
+        (b"epochs = 1", r"own\.toml: the recipe lacks description, dataset, layers"),
+        (MINIMAL.encode() + b"betta = 1", r"unknown setting 'betta'. Did you mean 'beta'"),
+    ],
+)
+def test_bad_recipe_files(tmp_path, content, message):
+    path = tmp_path / "own.toml"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        recipes.read(str(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("mnits", r"unknown recipe 'mnits'\. Did you mean 'mnist'\? Valid: fashion-mnist, mnist,"),
+        ("none.toml", r"no recipe file 'none\.toml'"),
+        ("", "unknown recipe ''"),
+        ("runs/first", "unknown recipe 'runs/first'"),
+    ],
+)
+def test_unknown_recipes(name, message):
+    with pytest.raises(InputError, match=message):
+        recipes.read(name)
