@@ -11,8 +11,6 @@ import pytest
 import torch
 from hypothesis import settings
 
-import shiftlearn as sl
-
 with warnings.catch_warnings():  # "installed without C++ kernels" must not stop the tests of the reference
     warnings.simplefilter("ignore", UserWarning)
     import shiftlearn.ops  # noqa: F401
@@ -46,5 +44,7 @@ def instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def digits() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """A slice of the real digits: 1,000 images and labels to train on, 300 to test."""
-    train, test = sl.data.load("mnist", "train"), sl.data.load("mnist", "test")
+    from shiftlearn import data
+
+    train, test = data.load("mnist", "train"), data.load("mnist", "test")
     return {"train": (train[0][:1000], train[1][:1000]), "test": (test[0][:300], test[1][:300])}

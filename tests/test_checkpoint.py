@@ -83,9 +83,12 @@ def test_write_replaces_the_whole_and_leaves_nothing_else(tmp_path):
 def test_state_comes_back_bit_for_bit(folder):
     network, optimizer = fresh(1)
     assert checkpoint.load_state(folder, network, optimizer) == PROGRESS
-    checkpoint.save_state(folder / "..", network, optimizer, PROGRESS)
-    copy = folder.parent / checkpoint.CHECKPOINT
-    assert copy.read_bytes() == (folder / checkpoint.CHECKPOINT).read_bytes()
+    (folder / "copy").mkdir()
+    checkpoint.save_state(folder / "copy", network, optimizer, PROGRESS)
+    copy, original = (checkpoint._tensors(x / checkpoint.CHECKPOINT) for x in (folder / "copy", folder))
+    assert copy[1] == original[1]
+    assert copy[0].keys() == original[0].keys()
+    assert all(torch.equal(copy[0][name], original[0][name]) for name in copy[0])
     assert len(optimizer.state_dict()["state"]) == 4
 
 
@@ -97,7 +100,7 @@ def test_without_a_checkpoint_nothing_changes(tmp_path):
 
 
 def test_load_refuses_what_is_no_run(tmp_path):
-    with pytest.raises(InputError, match="no run folder .*nowhere"):
+    with pytest.raises(InputError, match=r"no run folder .*nowhere"):
         sl.load(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"is not a run folder: it holds no config\.json"):
         sl.load(tmp_path)
@@ -149,7 +152,8 @@ def rewrite(path, change, metadata=True):
     with safetensors.safe_open(path, framework="pt") as file:
         tensors, found = {key: file.get_tensor(key) for key in file.keys()}, file.metadata()  # noqa: SIM118
     change(tensors)
-    path.write_bytes(safetensors.torch.save(tensors, found if metadata is True else metadata))
+    kept = {k: v for k, v in found.items() if k != "sha256"}
+    path.write_bytes(checkpoint._packed(tensors, **(kept if metadata is True else metadata or {})))
 
 
 @FILES
@@ -179,7 +183,7 @@ def test_progress_that_cannot_be_read(folder, metadata):
     [
         lambda t: t.update({"optimizer.0.exp_avg": torch.zeros(3)}),
         lambda t: t.pop("optimizer.0.exp_avg"),
-        lambda t: t.update({"optimizer.x.exp_avg": torch.zeros(3)}),
+        lambda t: t.update({"optimizer.x.exp_avg": t.pop("optimizer.0.exp_avg")}),
         lambda t: [t.pop(key) for key in list(t) if key.startswith("optimizer.")],
     ],
     ids=["shape", "missing", "name", "none"],

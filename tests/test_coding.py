@@ -58,7 +58,7 @@ def test_bad_values(encode, x, message):
 @pytest.mark.parametrize("exponent", [0, -1.0, math.nan])
 @pytest.mark.parametrize("x", [GREY, GREY / 255])
 def test_bad_exponents(x, exponent):
-    with pytest.raises(InputError, match="exponent must be positive, got"):
+    with pytest.raises(InputError, match="exponent must be positive and finite, got"):
         coding.latency(x, exponent)
 
 

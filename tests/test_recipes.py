@@ -62,7 +62,7 @@ def test_overrides_are_read_like_toml(mnist, key, text, value):
         ("epochs", "0", "epochs must be 1 or more, got 0"),
         ("batch", "0", "batch must be 1 or more, got 0"),
         ("lr", "fast", "lr must be a number, got 'fast'"),
-        ("lr", "nan", "lr must be positive, got nan"),
+        ("lr", "nan", "lr must be a number, got nan"),
         ("beta", "-1", "beta must be positive, got -1.0"),
         ("validation", "-1", "validation must be 0 or more, got -1"),
         ("layers", "[784]", "layers must be two or more sizes of 1 or more, got"),

@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -56,7 +57,7 @@ def write(path: Path, content: bytes) -> None:
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        Path(temporary).unlink(missing_ok=True)
         raise
 
 
@@ -85,11 +86,39 @@ def read_config(folder: Path) -> tuple[recipes.Recipe, int]:
         config = json.loads(path.read_text(encoding="utf-8"))
         if config["format"] != _FORMAT:
             raise InputError(f"{path} has format {config['format']!r}; this version reads format {_FORMAT}")
-        return recipes.from_dict(config["recipe"], source=str(path)), int(config["seed"])
+        if type(config["seed"]) is not int or config["seed"] < 0:
+            raise InputError(f"{path}: seed must be a whole number of 0 or more, got {config['seed']!r}")
+        return recipes.from_dict(config["recipe"], source=str(path)), config["seed"]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} is damaged: {type(error).__name__}: {error}") from None
+
+
+def read_metrics(folder: Path) -> dict[str, Any] | None:
+    """The summary of a finished run; None if the run is not finished.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    path = folder / METRICS
+    if not path.is_file():
+        return None
+    try:
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+        for key in (
+            "test_accuracy",
+            "train_seconds",
+            "test_samples",
+            "silent_samples",
+            "tied_samples",
+            "epochs",
+            "seed",
+        ):
+            metrics[key] + 0
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"{path} is damaged: {type(error).__name__}: {error}") from None
+    return dict(metrics)
 
 
 def save_model(model: Model, folder: Path) -> None:
@@ -98,7 +127,7 @@ def save_model(model: Model, folder: Path) -> None:
         raise InputError(f"path must be a folder, {str(folder)!r} is a file")
     folder.mkdir(parents=True, exist_ok=True)
     write_config(folder, model.recipe, model.seed)
-    write(folder / WEIGHTS, safetensors.torch.save(model.network.state_dict()))
+    write(folder / WEIGHTS, _packed(model.network.state_dict()))
 
 
 def load(path: str | Path) -> Model:
@@ -124,8 +153,7 @@ def save_state(folder: Path, network: nn.Module, optimizer: torch.optim.Optimize
     tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in state.items()}
-    metadata = {"progress": json.dumps(progress)}
-    write(folder / CHECKPOINT, safetensors.torch.save({k: v.contiguous() for k, v in tensors.items()}, metadata))
+    write(folder / CHECKPOINT, _packed(tensors, progress=json.dumps(progress)))
 
 
 def load_state(folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
@@ -135,22 +163,48 @@ def load_state(folder: Path, network: nn.Module, optimizer: torch.optim.Optimize
         return None
     tensors, metadata = _tensors(path)
     _restore(network, {k[8:]: v for k, v in tensors.items() if k.startswith("network.")}, path)
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
-    for key, tensor in tensors.items():
-        if key.startswith("optimizer."):
-            _, index, name = key.split(".", 2)
-            state.setdefault(int(index), {})[name] = tensor
+    for index, parameter in enumerate(parameters):
+        for name, shape in (("step", ()), ("exp_avg", parameter.shape), ("exp_avg_sq", parameter.shape)):
+            tensor = tensors.get(f"optimizer.{index}.{name}")
+            if tensor is None or tensor.shape != shape:
+                raise InputError(
+                    f"{path} is damaged: optimizer.{index}.{name} is missing or not of shape {tuple(shape)}"
+                )
+            state.setdefault(index, {})[name] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    progress: dict[str, Any] = json.loads(metadata["progress"])
-    return progress
+    try:
+        progress = json.loads(metadata["progress"])
+        if type(progress["epoch"]) is not int or progress["epoch"] < 1 or not progress["seconds"] >= 0:
+            raise ValueError(f"progress {progress}")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"{path} is damaged: {type(error).__name__}: {error}") from None
+    return dict(progress)
+
+
+def _packed(tensors: dict[str, Tensor], **metadata: str) -> bytes:
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    return safetensors.torch.save(tensors, metadata | {"sha256": _digest(tensors)})
+
+
+def _digest(tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)} ".encode())
+        digest.update(tensors[name].numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            tensors, metadata = {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{path} is damaged: {error}") from None
+    if metadata.get("sha256") != _digest(tensors):
+        raise InputError(f"{path} is damaged: its checksum does not fit its content")
+    return tensors, metadata
 
 
 def _restore(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:

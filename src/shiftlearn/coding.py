@@ -23,8 +23,8 @@ def latency(x: Tensor, exponent: float = 2.0) -> Tensor:
     Raises:
         InputError: another dtype, or a float outside [0, 1] (NaN included).
     """
-    if not exponent > 0:
-        raise InputError(f"exponent must be positive, got {exponent}")
+    if not 0 < exponent < math.inf:
+        raise InputError(f"exponent must be positive and finite, got {exponent}")
     if x.dtype == torch.uint8:
         levels = torch.exp(exponent * (1 - torch.arange(256, device=x.device, dtype=torch.float32) / 255))
         return levels.index_select(0, x.reshape(-1).int()).reshape(x.shape)

@@ -91,14 +91,15 @@ class Model:
         save_model(self, Path(path))
 
     def _values(self, x: Array) -> Tensor:
-        values = x.detach().cpu() if isinstance(x, Tensor) else torch.from_numpy(_supported(np.asarray(x)))
+        array = x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asarray(x)
+        values = torch.from_numpy(_supported(array))
         features = self.recipe.layers[0]
         if values.ndim < 2 or math.prod(values.shape[1:]) != features:
             side = math.isqrt(features)
             image = f" or (n, {side}, {side})" if side * side == features else ""
             raise InputError(f"x must have shape (n, {features}){image}, got {tuple(values.shape)}")
         values = values.reshape(len(values), features)
-        return values if values.dtype == torch.uint8 else values.float()
+        return values
 
 
 def _supported(x: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:

@@ -58,7 +58,7 @@ def start(
 def resume(folder: Path, reporter: Reporter, device: str = "cpu", data_dir: str | None = None) -> dict[str, Any] | None:
     """Go on with a run from its last whole epoch, or from the start if there is none. None: it is finished."""
     recipe, seed = checkpoint.read_config(folder)
-    if (folder / checkpoint.METRICS).exists():
+    if checkpoint.read_metrics(folder) is not None:
         return None
     return _Run(recipe, seed, device, data_dir).finish(folder, reporter)
 
@@ -67,6 +67,8 @@ class _Run:
     """One training run: everything that follows from (recipe, seed)."""
 
     def __init__(self, recipe: Recipe, seed: int, device: str, data_dir: str | None) -> None:
+        if seed < 0:
+            raise InputError(f"seed must be 0 or more, got {seed}")
         self.recipe, self.seed, self.data_dir = recipe, seed, data_dir
         self.device = _device(device)
         images, labels = data.load(recipe.dataset, "train", data_dir)
@@ -172,15 +174,15 @@ def _generator(seed: int, epoch: int) -> torch.Generator:
 def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
         raise InputError(f"device {name!r} cannot be used here: {str(error).splitlines()[0]}") from None
     return device
 
 
 def _read_log(folder: Path) -> list[dict[str, Any]]:
     path = folder / checkpoint.LOG
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
     records = []
     for line in lines:
         try:

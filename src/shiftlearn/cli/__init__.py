@@ -42,9 +42,13 @@ def train(
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; can be repeated."),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Short for --set epochs=…")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Initial weights and order of the data follow from it.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Initial weights and order of the data follow from it; default: 0.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, …")] = "cpu",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: what torch chooses.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="CPU threads; default: what torch chooses.")
+    ] = None,
     data_dir: Annotated[str | None, typer.Option(help="Folder that holds mnist/, fashion-mnist/.")] = None,
     out: Annotated[str | None, typer.Option(help="Run folder; default: a new one in runs/.")] = None,
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with this run folder.")] = None,
@@ -84,16 +88,17 @@ def main() -> None:
     except (InputError, TyperException) as error:
         message = error.format_message() if isinstance(error, TyperException) else str(error)
         _fail(message)
-    except OSError as error:
-        _fail(f"{error.filename or 'file system'}: {error.strerror or error}")
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except OSError as error:
+        _fail(f"{error.filename or 'file system'}: {error.strerror or error}")
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _fail(message: str) -> None:
-    typer.echo(f"shiftlearn: {' '.join(message.split())}", err=True)
+    if message:  # empty where the help was shown instead
+        typer.echo(f"shiftlearn: {' '.join(message.split())}", err=True)
     sys.exit(2)

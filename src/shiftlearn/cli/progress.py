@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from ..training import Reporter
 def reporter(epochs: int) -> Iterator[Reporter]:
     """The reporter that suits standard output."""
     console = Console()
-    if not console.is_terminal:
+    if not (sys.stdout.isatty() and console.is_terminal):
         yield _Lines(console, epochs)
         return
     columns = (

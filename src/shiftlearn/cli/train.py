@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ def train(
     name: str | None,
     settings: list[str],
     epochs: int | None,
-    seed: int,
+    seed: int | None,
     device: str,
     threads: int | None,
     data_dir: str | None,
@@ -28,33 +27,43 @@ def train(
 ) -> None:
     if (name is None) == (resume is None):
         raise InputError(f"name a recipe ({', '.join(recipes.names())}), or --resume a run folder")
-    if resume is not None and (settings or epochs is not None or out is not None):
-        raise InputError("--resume takes its settings and folder from the run: leave out --set, --epochs and --out")
+    if resume is not None and (settings or epochs is not None or seed is not None or out is not None):
+        raise InputError("--resume goes by the settings of the run: leave out --set, --epochs, --seed and --out")
     if threads:
         import torch
 
         torch.set_num_threads(threads)
+    changed: dict[str, Any] = {}
     if resume is not None:
         folder = Path(resume)
-        recipe, seed = checkpoint.read_config(folder)
+        recipe, _ = checkpoint.read_config(folder)
     else:
         assert name is not None
-        recipe = recipes.override(recipes.read(name), _settings(settings, epochs))
+        seed = seed or 0
+        changed = _settings(settings, epochs)
+        recipe = recipes.override(recipes.read(name), changed)
         folder = Path(out) if out else _new_folder(Path("runs"), f"{Path(name).stem}-seed{seed}")
-    typer.echo(f"{recipe.description}\nrun folder: {folder}")
+    typer.echo(recipe.description)
+    if changed:
+        typer.echo("changed: " + ", ".join(f"{key} = {recipe.as_dict()[key]}" for key in changed))
+    typer.echo(f"run folder: {folder}")
     try:
         with reporter(recipe.epochs) as watch:
             metrics = (
                 training.resume(folder, watch, device, data_dir)
                 if resume is not None
-                else training.start(recipe, folder, seed, watch, device, data_dir)
+                else training.start(recipe, folder, seed or 0, watch, device, data_dir)
             )
     except KeyboardInterrupt:
-        typer.echo(f"\ninterrupted; go on with: shiftlearn train --resume {folder}", err=True)
+        begun = (folder / checkpoint.CONFIG).is_file()
+        typer.echo(
+            f"\ninterrupted; go on with: shiftlearn train --resume {folder}" if begun else "\ninterrupted", err=True
+        )
         sys.exit(130)
     if metrics is None:
         typer.echo("this run is finished; nothing is left to do")
-        metrics = json.loads((folder / checkpoint.METRICS).read_text(encoding="utf-8"))
+        metrics = checkpoint.read_metrics(folder)
+    assert metrics is not None
     _summary(folder, metrics)
 
 
@@ -64,10 +73,13 @@ def evaluate(run: str, data_dir: str | None) -> None:
     result = measure(model, "test", data_dir)
     typer.echo(f"test accuracy {result.accuracy:.4%} ({len(result.labels)} samples of {model.recipe.dataset})")
     typer.echo(f"silent samples {result.silent}, tied samples {result.ties}")
-    if (folder / checkpoint.METRICS).is_file():
-        stored = json.loads((folder / checkpoint.METRICS).read_text(encoding="utf-8"))["test_accuracy"]
+    metrics = checkpoint.read_metrics(folder)
+    if metrics is not None:
+        stored = metrics["test_accuracy"]
         same = "the same as" if stored == result.accuracy else "NOT the same as"
         typer.echo(f"{same} the accuracy stored by the run, {stored:.4%}")
+        if stored != result.accuracy:
+            sys.exit(1)
 
 
 def _settings(pairs: list[str], epochs: int | None) -> dict[str, Any]:

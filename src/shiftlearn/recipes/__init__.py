@@ -78,6 +78,7 @@ _CHECKS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("batch", lambda x: x >= 1, "1 or more"),
 )
 
+_LARGEST = 1e300  # of a number; what is not finite is none
 _TYPES = typing.get_type_hints(Recipe)
 
 
@@ -88,11 +89,12 @@ def names() -> list[str]:
 
 def read(name: str) -> Recipe:
     """The recipe called ``name``, or the one in the TOML file of that path."""
-    path = Path(name) if name.endswith(".toml") else Path(__file__).with_name(f"{name}.toml")
-    if path.suffix == ".toml" and name.endswith(".toml") and not path.is_file():
-        raise InputError(f"no recipe file {name!r}")
-    if not path.is_file():
+    if name in names():
+        path = Path(__file__).with_name(f"{name}.toml")
+    elif not name.endswith(".toml"):
         raise unknown_name("recipe", name, names())
+    elif not (path := Path(name)).is_file():
+        raise InputError(f"no recipe file {name!r}")
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -105,7 +107,10 @@ def from_dict(values: Mapping[str, Any], source: str) -> Recipe:
     missing = [f.name for f in dataclasses.fields(Recipe) if f.default is dataclasses.MISSING and f.name not in values]
     if missing:
         raise InputError(f"{source}: the recipe lacks {', '.join(missing)}")
-    return Recipe(**{key: _convert(key, value) for key, value in values.items()})
+    try:
+        return Recipe(**{key: _convert(key, value) for key, value in values.items()})
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
 
 
 def override(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
@@ -120,8 +125,8 @@ def _convert(key: str, value: Any) -> Any:
     wanted, item = (list, typing.get_args(kind)[0]) if typing.get_origin(kind) is tuple else (kind, None)
     if isinstance(value, str) and wanted is not str:
         try:
-            value = tomllib.loads(f"x = {value}")["x"]
-        except tomllib.TOMLDecodeError:
+            (value,) = tomllib.loads(f"x = {value}").values()
+        except ValueError:
             raise InputError(f"{key} must be {_kind(wanted, item)}, got {value!r}") from None
     if item is not None:
         values = list(value) if isinstance(value, list | tuple) else [value]
@@ -134,7 +139,9 @@ def _convert(key: str, value: Any) -> Any:
 
 def _fits(value: Any, kind: type) -> bool:
     if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
+    if kind is int:
+        return type(value) is int and abs(value) < 2**31
     return type(value) is kind
 
 

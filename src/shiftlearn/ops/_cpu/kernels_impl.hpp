@@ -15,16 +15,18 @@ namespace shiftlearn {
 namespace {
 
 constexpr int64_t kColumns = 64;  // of a task of the elementwise kernel
-constexpr int kMostVectors = VECTOR_BYTES == 64 ? 5 : 3;  // S and N of a block, in registers
+// Vectors of a block of columns, at most: what the registers hold of a walk's or an adjustment's state.
+constexpr int kWalkVectors = VECTOR_BYTES == 64 ? 5 : 3;
+constexpr int kAdjustVectors = VECTOR_BYTES == 64 ? 4 : 3;
 
 // Columns [begin, begin + width), as `vectors` vectors of which the last holds `tail` real lanes.
 struct Block { int64_t begin; int vectors; int tail; };
 
 template <class T>
-std::vector<Block> column_blocks(int64_t outputs) {
+std::vector<Block> column_blocks(int64_t outputs, int64_t most) {
   constexpr int64_t width = Simd<T>::width;
   const int64_t vectors = (outputs + width - 1) / width;
-  const int64_t blocks = (vectors + kMostVectors - 1) / kMostVectors;
+  const int64_t blocks = (vectors + most - 1) / most;
   std::vector<Block> result;
   for (int64_t b = 0; b < blocks; ++b) {
     const int64_t first = b * vectors / blocks, next = (b + 1) * vectors / blocks;
@@ -173,7 +175,7 @@ void column_sums(const T* shift, int64_t inputs, int64_t ld, int columns, T* sum
 
 template <class T>
 void first_spike(const Events<T>& e, const T* shift, int64_t outputs, T* u, int32_t* count, T* drive, int threads) {
-  const auto blocks = column_blocks<T>(outputs);
+  const auto blocks = column_blocks<T>(outputs, kWalkVectors);
   bool rest = false;
   for (int64_t r = 0; r < e.rows; ++r) rest |= e.rest[r] < std::numeric_limits<T>::infinity();
   std::vector<T> sums(rest ? outputs : 0);
@@ -248,7 +250,7 @@ template <class T>
 void plasticity(const Events<T>& e, const int32_t* count, const T* a, const T* c, int64_t outputs, T* result,
                 int threads) {
   using S = Simd<T>;
-  const auto blocks = column_blocks<T>(outputs);
+  const auto blocks = column_blocks<T>(outputs, kAdjustVectors);
   const int64_t size = e.inputs * outputs;
   // Few columns: share out the rows too, always into the same parts, so that sums do not depend on the threads.
   const int64_t parts = blocks.size() >= 8 ? 1 : std::clamp<int64_t>(e.rows / 16, 1, 8);
@@ -321,7 +323,7 @@ void send_row(const Events<T>& e, int64_t row, const int32_t* count, const T* f,
 template <class T>
 void feedback(const Events<T>& e, const int32_t* count, const T* f, const T* weight, int64_t outputs, T* result,
               int threads) {
-  const auto blocks = column_blocks<T>(outputs);
+  const auto blocks = column_blocks<T>(outputs, kAdjustVectors);
   const int64_t chunk = 8, chunks = (e.rows + chunk - 1) / chunk;
   const int team = useful_threads(threads, e.offsets[e.rows] * outputs);
 #pragma omp parallel for schedule(dynamic) num_threads(team)

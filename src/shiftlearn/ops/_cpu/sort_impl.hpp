@@ -26,11 +26,14 @@ void radix_sort(std::vector<Spike<T>>& spikes, std::vector<Spike<T>>& spare, int
   const int passes = (bits + 8) / 9;
   const int digit = passes ? (bits + passes - 1) / passes : 0;
   const Bits<T> mask = (Bits<T>(1) << digit) - 1;
+  uint32_t start[8][513];  // of each pass: where the spikes with a given digit go
+  std::memset(start, 0, passes * sizeof start[0]);
+  for (int64_t i = 0; i < n; ++i)
+    for (int pass = 0; pass < passes; ++pass) ++start[pass][((spikes[i].key >> (pass * digit)) & mask) + 1];
   for (int pass = 0; pass < passes; ++pass) {
-    int64_t start[513] = {};
-    for (int64_t i = 0; i < n; ++i) ++start[((spikes[i].key >> (pass * digit)) & mask) + 1];
-    for (Bits<T> d = 0; d < mask; ++d) start[d + 1] += start[d];
-    for (int64_t i = 0; i < n; ++i) spare[start[(spikes[i].key >> (pass * digit)) & mask]++] = spikes[i];
+    uint32_t* place = start[pass];
+    for (Bits<T> d = 0; d < mask; ++d) place[d + 1] += place[d];
+    for (int64_t i = 0; i < n; ++i) spare[place[(spikes[i].key >> (pass * digit)) & mask]++] = spikes[i];
     std::swap(spikes, spare);
   }
 }
