@@ -71,6 +71,7 @@ class _Run:
             raise InputError(f"seed must be 0 or more, got {seed}")
         self.recipe, self.seed, self.data_dir = recipe, seed, data_dir
         self.device = _device(device)
+        self.network = build(recipe, _generator(seed, 0)).to(self.device)
         images, labels = data.load(recipe.dataset, "train", data_dir)
         features, classes = images[0].size, len(data.DATASETS[recipe.dataset].classes)
         if recipe.layers[0] != features or recipe.layers[-1] != classes:
@@ -86,7 +87,6 @@ class _Run:
         y = torch.from_numpy(labels.astype(np.int64)).to(self.device)
         train = len(x) - recipe.validation
         self.x, self.y, self.held_out = x[:train], y[:train], (x[train:], y[train:])
-        self.network = build(recipe, _generator(seed, 0)).to(self.device)
         self.encode = encoder(recipe.coding, recipe.coding_exponent)
         self.loss: nn.Module = (
             SoftmaxTargetError()
