@@ -22,7 +22,7 @@ except ImportError:  # built without a compiler
     cpu = None  # type: ignore[assignment]
     warnings.warn(
         "shiftlearn was installed without its C++ kernels (no working compiler was found); the readable reference "
-        "runs instead, some 50 to 100 times slower. Install a C++ compiler and reinstall shiftlearn.",
+        "runs instead, some 300 times slower (measured on a layer of 784 by 800). Install a C++ compiler and reinstall.",
         stacklevel=2,
     )
 
