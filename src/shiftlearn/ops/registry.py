@@ -122,16 +122,7 @@ def _fire(
 
 
 def _fake_fire(
-    dense: Tensor | None,
-    z: Tensor,
-    channel: Tensor,
-    offsets: Tensor,
-    rest: Tensor,
-    shift: Tensor,
-    delay: Tensor,
-    feedback: Tensor | None,
-    rule: str,
-    min_drive: float,
+    dense: Tensor | None, z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, shift: Tensor, *_: Any
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     u, count, drive = _fake_first_spike(z, channel, offsets, rest, shift)
     return torch.empty_like(u), u, count, drive
