@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shiftlearn import coding
+from shiftlearn import SpikeEvents, coding
 from shiftlearn.errors import InputError
 
 GREY = torch.arange(256, dtype=torch.uint8)
@@ -75,8 +75,18 @@ def test_a_half_is_strong_and_less_is_weak(dtype):
     assert coding.binarised(half - 1e-6).tolist() == pytest.approx(33 * [WEAK])
 
 
-def test_encoder_by_name():
-    assert torch.equal(coding.encoder("latency", 3.0)(GREY), coding.latency(GREY, 3.0))
-    assert torch.equal(coding.encoder("binarised", 3.0)(GREY), coding.binarised(GREY))
+@pytest.mark.parametrize("name", coding.CODINGS)
+def test_an_encoder_sorts_bytes_and_keeps_floats_dense(name):
+    encode = coding.encoder(name, 3.0)
+    dense = coding.latency(GREY, 3.0) if name == "latency" else coding.binarised(GREY)
+    assert torch.equal(encode(GREY / 255), coding.latency(GREY / 255, 3.0) if name == "latency" else dense)
+    events, wanted = encode(GREY[None]), SpikeEvents.from_dense(dense[None])
+    listed = wanted.z < torch.inf
+    assert torch.equal(events.z, wanted.z[listed])
+    assert torch.equal(events.channel, wanted.channel[listed])
+    assert torch.equal(events.rest, wanted.rest)
+
+
+def test_an_unknown_encoder_is_refused():
     with pytest.raises(InputError, match=r"unknown coding 'latencie'\. Did you mean 'latency'\?"):
         coding.encoder("latencie", 1.0)

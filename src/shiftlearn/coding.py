@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from .errors import InputError, unknown_name
+from .events import SpikeEvents
+from .ops import sort_levels
 
 __all__ = ["CODINGS", "binarised", "encoder", "latency"]
 
@@ -46,10 +49,17 @@ def binarised(x: Tensor) -> Tensor:
 CODINGS = ("latency", "binarised")
 
 
-def encoder(name: str, exponent: float) -> Callable[[Tensor], Tensor]:
-    """The coding called ``name``; ``exponent`` is that of "latency"."""
-    if name == "latency":
-        return lambda x: latency(x, exponent)
-    if name == "binarised":
-        return binarised
-    raise unknown_name("coding", name, CODINGS)
+def encoder(name: str, exponent: float) -> Callable[[Tensor], Tensor | SpikeEvents]:
+    """The coding called ``name``; ``exponent`` is that of "latency". It turns (batch, in) into what a layer takes.
+
+    The spikes of uint8 inputs are sorted by counting, and arrive as SpikeEvents; floats become a tensor of z.
+    """
+    if name not in CODINGS:
+        raise unknown_name("coding", name, CODINGS)
+    encode = binarised if name == "binarised" else partial(latency, exponent=exponent)
+    of_level = encode(torch.arange(256, dtype=torch.uint8))
+
+    def run(x: Tensor) -> Tensor | SpikeEvents:
+        return sort_levels(x, of_level.to(x.device)) if x.dtype == torch.uint8 else encode(x)
+
+    return run

@@ -197,11 +197,17 @@ def test_fire(changes: dict[str, Any], parts: list[str]) -> None:
 EVENTS = ops.sort_spikes(torch.tensor([[1.0, 2.0], [2.0, 1.0], [1.0, 1.0]]))
 COUNT = torch.ones(3, 4, dtype=torch.int32)
 ONES = torch.ones(3, 4)
+BYTES = torch.zeros(2, 3, dtype=torch.uint8)
 
 
 @pytest.mark.parametrize(
     ("call", "parts"),
     [
+        (lambda: ops.sort_levels(torch.ones(2, 3), torch.ones(256)), ["levels must be", "(2, 3)", "torch.float32"]),
+        (lambda: ops.sort_levels(BYTES[0], torch.ones(256)), ["levels must be (batch, in)", "(3,)"]),
+        (lambda: ops.sort_levels(BYTES, torch.ones(255)), ["of_level must be (256,)", "(255,)"]),
+        (lambda: ops.sort_levels(BYTES, torch.ones(256).half()), ["of_level must be", "torch.float16"]),
+        (lambda: ops.sort_levels(BYTES, torch.linspace(0, 1, 256)), ["of_level must be positive", "got 0"]),
         (lambda: ops.first_spike(EVENTS, torch.ones(3, 4)), ["shift must have shape (2, out)", "(3, 4)"]),
         (lambda: ops.first_spike(EVENTS, torch.ones(2)), ["shift must have shape (2, out)", "(2,)"]),
         (lambda: ops.first_spike(EVENTS, torch.ones(2, 2, 4)), ["3 rows", "2 members of shift"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from types import ModuleType
 
@@ -101,6 +102,34 @@ def test_sorting_many_spikes(dtype: torch.dtype) -> None:
     z[3] = z[3].clamp(max=1.0)
     for got, want in zip(cpu.sort_spikes(z), reference.sort_spikes(z), strict=True):
         assert torch.equal(got, want)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@given(
+    levels=hnp.arrays(
+        np.uint8, st.tuples(st.integers(0, 4), st.integers(0, 40)), elements=st.sampled_from([0, 7, 255])
+    ),
+    background=st.lists(st.slices(40), max_size=3),
+    seed=st.integers(0, 99),
+    distinct=st.integers(1, 256),
+)
+def test_counting_levels_is_sorting_their_spikes(
+    dtype: torch.dtype, levels: np.ndarray, background: list[slice], seed: int, distinct: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    levels = levels ^ rng.integers(0, 256, levels.shape, dtype=np.uint8)
+    for runs in background:
+        levels[:, runs] = 0
+    of_level = torch.tensor(rng.choice(np.append(rng.uniform(0.1, 9, distinct), inf), 256), dtype=dtype)
+    events = ops.sort_levels(torch.from_numpy(levels), of_level)
+    want = ops.sort_spikes(of_level[torch.from_numpy(levels).long()])
+    kept = want.z < inf
+    assert torch.equal(events.z, want.z[kept])
+    assert torch.equal(events.channel, want.channel[kept])
+    assert torch.equal(events.rest, want.rest)
+    assert events.offsets.diff().tolist() == [
+        int(kept[begin:end].sum()) for begin, end in itertools.pairwise(want.offsets.tolist())
+    ]
 
 
 def test_leading_dimensions_become_rows() -> None:

@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..events import SpikeEvents
 from . import registry as registry
 
-__all__ = ["feedback", "fire", "first_spike", "plasticity", "sort_spikes"]
+__all__ = ["feedback", "fire", "first_spike", "plasticity", "sort_levels", "sort_spikes"]
 
 _ops = torch.ops.shiftlearn
 
@@ -32,6 +32,31 @@ def sort_spikes(z: Tensor) -> SpikeEvents:
     _check_dense(z)
     times, channel, offsets, rest = _ops.sort_spikes(z.detach())
     return SpikeEvents._of(times, channel, offsets, z.shape[-1], rest)
+
+
+def sort_levels(levels: Tensor, of_level: Tensor) -> SpikeEvents:
+    """Quantised inputs to events, by counting: the same spikes as ``sort_spikes(of_level[levels])``, sooner.
+
+    Args:
+        levels: (batch, in) uint8.
+        of_level: (256,) float32 or float64, the z at which an input of each level spikes; inf for never.
+
+    Raises:
+        InputError: another shape, dtype or device, or (on the CPU) a z that is NaN or not positive.
+    """
+    if levels.ndim != 2 or levels.dtype != torch.uint8:
+        raise InputError(f"levels must be (batch, in) of uint8, got {tuple(levels.shape)} of {levels.dtype}")
+    if of_level.shape != (256,) or of_level.dtype not in (torch.float32, torch.float64):
+        raise InputError(
+            f"of_level must be (256,) of float32 or float64, got {tuple(of_level.shape)} of {of_level.dtype}"
+        )
+    if levels.device != of_level.device:
+        raise InputError(f"levels are on {levels.device}, but of_level is on {of_level.device}")
+    if registry.cpu is None or levels.device.type != "cpu":
+        return sort_spikes(of_level[levels.long()])
+    if not (of_level > 0).all():
+        raise InputError(f"of_level must be positive or inf, got {of_level[~(of_level > 0)][0].item():g}")
+    return SpikeEvents._of(*registry.cpu.sort_levels(levels, of_level))
 
 
 def first_spike(events: SpikeEvents, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -4,6 +4,9 @@ from typing import Any
 # dense, z, channel, rest
 def sort_spikes(*arguments: Any) -> int: ...
 
+# levels, of_level, z, channel, offsets, rest
+def sort_levels(*arguments: Any) -> None: ...
+
 # z, channel, offsets, rest, shift, u, count, drive
 def first_spike(*arguments: Any) -> None: ...
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from .. import rules
 from . import _kernels, reference
 
-__all__ = ["coefficients", "feedback", "first_spike", "plasticity", "sort_spikes"]
+__all__ = ["coefficients", "feedback", "first_spike", "plasticity", "sort_levels", "sort_spikes"]
 
 # glibc returns freed memory to the system beyond twice the largest block it ever unmapped, and a training step would
 # then pay for fresh pages every time. Freeing one block of 31 MiB, never touched, raises that bound to 62 MiB.
@@ -34,6 +34,15 @@ def sort_spikes(z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     if invalid >= 0:
         reference.check_positive(dense)
     return times, channel, torch.arange(rows + 1) * inputs, rest
+
+
+def sort_levels(levels: Tensor, of_level: Tensor) -> tuple[Tensor, Tensor, Tensor, int, Tensor]:
+    rows, inputs = levels.shape
+    times, channel = of_level.new_empty(rows * inputs), of_level.new_empty(rows * inputs, dtype=torch.int32)
+    rest, offsets = of_level.new_empty(rows), torch.empty(rows + 1, dtype=torch.int64)
+    _kernels.sort_levels(*_arrays(levels, of_level, times, channel, offsets, rest), torch.get_num_threads())
+    spikes = int(offsets[-1])
+    return times[:spikes], channel[:spikes], offsets, inputs, rest
 
 
 def first_spike(z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, shift: Tensor) -> tuple[Tensor, ...]:

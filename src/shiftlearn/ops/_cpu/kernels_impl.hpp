@@ -81,19 +81,21 @@ void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int t
   using S = Simd<T>;
   using V = typename S::V;
   using M = typename S::M;
+  using K = typename S::K;
   using I = typename S::I;
   constexpr T inf = std::numeric_limits<T>::infinity();
   const auto real = S::first(tail);
   // With S = Σ w − θ and N = Σ w z of the inputs so far, the potential exceeds threshold by excess / z, where
-  // excess = S z − N. Between inputs it drifts by S dz; an input adds to S and leaves it as it is. A neuron that has
-  // fired goes on with excess −inf, so that the walk needs no masks; its S and excess after the last input of its causal
-  // set, and the size of that set, are noted.
-  V total[NV], excess[NV], drive[NV], before[NV];
+  // excess = S z − N, below 0 until the neuron fires. Between inputs it drifts by S dz; an input adds to S and leaves it
+  // as it is. A neuron that has fired takes part no more, so that its S and excess stay those of its causal set.
+  V total[NV], excess[NV];
   M count[NV];
+  K waiting[NV];
   FOR_VECTORS {
     total[v] = S::fill(-1);  // θ = 1
-    excess[v] = drive[v] = before[v] = V{};
+    excess[v] = V{};
     count[v] = M{};
+    waiting[v] = v + 1 < NV ? S::first(S::width) : real;
   }
   const T* z = e.z + e.offsets[row];
   const int32_t* channel = e.channel + e.offsets[row];
@@ -101,46 +103,57 @@ void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int t
   const bool has_rest = e.has_rest(row, listed);
   const T rest = e.rest[row];
 
-  // Notes the neurons of vector v in `hit` as fired, with k inputs in their causal set.
-  const auto note = [&](int v, typename S::K hit, int64_t k) __attribute__((always_inline)) {
-    drive[v] = S::select(hit, total[v], drive[v]);
-    before[v] = S::select(hit, excess[v], before[v]);
-    count[v] = S::select(hit, M{} + I(k), count[v]);
-    excess[v] = S::select(hit, S::fill(-inf), excess[v]);
+  // Lets dz pass: those that reach threshold fire. Tied inputs join the causal set together, as nobody fires at dz = 0.
+  const auto drift = [&](T dz) __attribute__((always_inline)) {
+    FOR_VECTORS {
+      const V next = excess[v] + total[v] * dz;
+      waiting[v] = S::without(waiting[v], next);
+      excess[v] = S::select(waiting[v], next, excess[v]);
+    }
   };
-  int open = (NV - 1) * S::width + tail;  // neurons that have not fired
-  // Lets dz pass after the first k inputs, and those fire that reach threshold. False when all have fired.
-  const auto drift = [&](T dz, int64_t k) __attribute__((always_inline)) {
+  const auto all_fired = [&]() __attribute__((always_inline)) {
+    K any = waiting[0];
+    FOR_VECTORS any = any | waiting[v];
+    return !S::any(any);
+  };
+
+  T last = 0;
+  int64_t k = 0;
+  // Until the first of the block fires: no masks.
+  for (; k < listed; ++k) {
+    const T dz = z[k] - last;
     V next[NV], most = S::fill(-inf);
     FOR_VECTORS {
       next[v] = excess[v] + total[v] * dz;
       most = next[v] > most ? next[v] : most;  // NaN (an overflow) does not count
     }
-    if (__builtin_expect(S::any(S::not_negative(most)), 0)) {
-      FOR_VECTORS {
-        const auto hit = S::not_negative(next[v]) & S::positive(total[v]);
-        note(v, hit, k);
-        next[v] = S::select(hit, excess[v], next[v]);
-        open -= S::size(hit);
-      }
-    }
-    FOR_VECTORS excess[v] = next[v];
-    return open > 0;
-  };
-
-  T last = 0;
-  for (int64_t k = 0; k < listed; ++k) {
-    if (z[k] > last) {  // tied inputs join the causal set together
-      if (!drift(z[k] - last, k)) break;
-      last = z[k];
-    }
+    if (S::any(S::not_negative(most))) break;
+    last = z[k];
     const T* w = shift + channel[k] * ld;
-    FOR_VECTORS total[v] += load_vector<T, NV, FULL>(w, v, real);
+    FOR_VECTORS {
+      excess[v] = next[v];
+      total[v] += load_vector<T, NV, FULL>(w, v, real);
+    }
   }
-  if (has_rest && open && (!(rest > last) || drift(rest - last, listed)))
-    FOR_VECTORS total[v] = load_vector<T, NV, FULL>(sums, v, real) - S::fill(1);
-  // With no input to come, whoever has positive drive fires.
-  if (open) FOR_VECTORS note(v, S::positive(total[v]) & S::positive(excess[v] + inf), listed + has_rest);
+  FOR_VECTORS count[v] = M{} + I(k);
+  // From then on: no branches, which would seldom be foreseen.
+  for (; k < listed && (k % 4 || !all_fired()); ++k) {
+    drift(z[k] - last);
+    last = z[k];
+    const T* w = shift + channel[k] * ld;
+    FOR_VECTORS {
+      total[v] = S::add(waiting[v], total[v], load_vector<T, NV, FULL>(w, v, real));
+      count[v] = S::increment(waiting[v], count[v]);
+    }
+  }
+  if (has_rest && !all_fired()) {
+    drift(rest - last);
+    FOR_VECTORS {
+      total[v] = S::select(waiting[v], load_vector<T, NV, FULL>(sums, v, real) - S::fill(1), total[v]);
+      count[v] = S::increment(waiting[v], count[v]);
+    }
+  }
+  // With no input to come, whoever has positive drive fires; the others stay silent.
 
   times.assign(listed + 3, inf);  // times[k]: when the k-th input came, so that what follows needs no branches
   times[0] = 0;
@@ -155,12 +168,12 @@ void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int t
       latest[i] = times[k[i] + 1];
     }
     const V from = S::load(earliest), until = S::load(latest);
-    V u = (drive[v] * from - before[v]) / drive[v];
+    V u = (total[v] * from - excess[v]) / total[v];
     u = u < until ? u : until;  // rounding must not move the crossing across an input
     u = u > from ? u : from;
-    const auto fired = S::positive(drive[v]) & S::positive(inf - u);  // a quotient that overflows is silence
+    const auto fired = S::positive(total[v]) & S::positive(inf - u);  // a quotient that overflows is silence
     store_vector<T, NV, FULL>(out.u, v, real, S::select(fired, u, S::fill(inf)));
-    store_vector<T, NV, FULL>(out.drive, v, real, S::keep(fired, drive[v]));
+    store_vector<T, NV, FULL>(out.drive, v, real, S::keep(fired, total[v]));
     S::store_count(out.count + v * S::width, S::select(fired, count[v], M{}), FULL || v + 1 < NV ? S::width : tail);
   }
 }
@@ -357,8 +370,9 @@ void coefficients_block(const T* __restrict delta, const T* __restrict u, const 
     for (int64_t j = 0; j < columns; ++j) {
       const T d = delay[begin + j];
       const bool fired = u[at + j] * d < inf;  // silent neurons are taken out before any product
-      const T raw = fired ? delta[at + j] : T(0), crossing = fired ? u[at + j] : T(0);
-      const T D = RULE == Rule::shifting || !fired ? T(1) : std::max(drive[at + j], min_drive);
+      const T sent = delta[at + j], slope = drive[at + j], time = u[at + j];  // loaded in any case: no branches
+      const T raw = fired ? sent : T(0), crossing = fired ? time : T(0), floored = slope < min_drive ? min_drive : slope;
+      const T D = RULE != Rule::shifting && fired ? floored : T(1);
       const T error = raw / D, term = error * gain[j];
       const T z = RULE == Rule::exact ? crossing : crossing * d;
       a[at + j] = term;
@@ -384,7 +398,7 @@ void coefficients(Rule rule, const T* delta, const T* u, const T* drive, const T
 
 template <class T>
 Kernels<T> kernels() {
-  return {sort_spikes<T>, first_spike<T>, plasticity<T>, feedback<T>, coefficients<T>};
+  return {sort_spikes<T>, sort_levels<T>, first_spike<T>, plasticity<T>, feedback<T>, coefficients<T>};
 }
 
 }  // namespace

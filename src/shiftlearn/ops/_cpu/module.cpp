@@ -53,6 +53,11 @@ struct Binding {
   static int64_t sort(In<T, 2> dense, Out<T, 1> z, Out<int32_t, 1> channel, Out<T, 1> rest, int threads) {
     return active<T>().sort_spikes(dense.data(), dense.shape(0), dense.shape(1), z.data(), channel.data(), rest.data(), threads);
   }
+  static void sort_levels(In<uint8_t, 2> levels, In<T, 1> of_level, Out<T, 1> z, Out<int32_t, 1> channel,
+                          Out<int64_t, 1> offsets, Out<T, 1> rest, int threads) {
+    active<T>().sort_levels(levels.data(), of_level.data(), levels.shape(0), levels.shape(1), z.data(), channel.data(),
+                            offsets.data(), rest.data(), threads);
+  }
   static void first_spike(In<T, 1> z, In<int32_t, 1> channel, In<int64_t, 1> offsets, In<T, 1> rest, In<T, 2> shift,
                           Out<T, 2> u, Out<int32_t, 2> count, Out<T, 2> drive, int threads) {
     active<T>().first_spike(events(z, channel, offsets, rest, shift.shape(0)), shift.data(), shift.shape(1), u.data(),
@@ -77,6 +82,9 @@ struct Binding {
   static void bind(nb::module_& m) {
     m.def("sort_spikes", sort, "dense"_a.noconvert(), "z"_a.noconvert(), "channel"_a.noconvert(),
           "rest"_a.noconvert(), "threads"_a, nb::call_guard<nb::gil_scoped_release>());
+    m.def("sort_levels", sort_levels, "levels"_a.noconvert(), "of_level"_a.noconvert(), "z"_a.noconvert(),
+          "channel"_a.noconvert(), "offsets"_a.noconvert(), "rest"_a.noconvert(), "threads"_a,
+          nb::call_guard<nb::gil_scoped_release>());
     m.def("first_spike", first_spike, "z"_a.noconvert(), "channel"_a.noconvert(), "offsets"_a.noconvert(),
           "rest"_a.noconvert(), "shift"_a.noconvert(), "u"_a.noconvert(), "count"_a.noconvert(),
           "drive"_a.noconvert(), "threads"_a, nb::call_guard<nb::gil_scoped_release>());

@@ -57,6 +57,20 @@ struct Simd {
     if constexpr (sizeof(T) == 4) return _mm512_cmpgt_epi32_mask((__m512i)m, _mm512_set1_epi32(k));
     else return _mm512_cmpgt_epi64_mask((__m512i)m, _mm512_set1_epi64(k));
   }
+  // The lanes of k whose v is not 0 or more.
+  static K without(K k, V v) {
+    if constexpr (sizeof(T) == 4) return _mm512_mask_cmp_ps_mask(k, (__m512)v, _mm512_setzero_ps(), _CMP_NGE_UQ);
+    else return _mm512_mask_cmp_pd_mask(k, (__m512d)v, _mm512_setzero_pd(), _CMP_NGE_UQ);
+  }
+  // a + b in the lanes of k, a in the others.
+  static V add(K k, V a, V b) {
+    if constexpr (sizeof(T) == 4) return (V)_mm512_mask_add_ps((__m512)a, k, (__m512)a, (__m512)b);
+    else return (V)_mm512_mask_add_pd((__m512d)a, k, (__m512d)a, (__m512d)b);
+  }
+  static M increment(K k, M m) {
+    if constexpr (sizeof(T) == 4) return (M)_mm512_mask_add_epi32((__m512i)m, k, (__m512i)m, _mm512_set1_epi32(1));
+    else return (M)_mm512_mask_add_epi64((__m512i)m, k, (__m512i)m, _mm512_set1_epi64(1));
+  }
   static V load(const T* p, K k) {
     if constexpr (sizeof(T) == 4) return (V)_mm512_maskz_loadu_ps(k, p);
     else return (V)_mm512_maskz_loadu_pd(k, p);
@@ -82,6 +96,9 @@ struct Simd {
   }
   static K not_negative(V v) { return v >= 0; }
   static K positive(V v) { return v > 0; }
+  static K without(K k, V v) { return k & ~(v >= 0); }
+  static V add(K k, V a, V b) { return a + keep(k, b); }
+  static M increment(K k, M m) { return m - k; }
   static K greater(M m, I k) { return m > k; }
   static M select(K k, M a, M b) { return (a & k) | (b & ~k); }
   static T sum(V v) {

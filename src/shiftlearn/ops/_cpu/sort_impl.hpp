@@ -88,5 +88,75 @@ int64_t sort_spikes(const T* dense, int64_t rows, int64_t inputs, T* z, int32_t*
   return invalid == rows ? -1 : invalid;
 }
 
+// ------------------------------------------------------------------------------------------- quantised values
+
+constexpr int kLevels = 256;
+
+// Calls f(i, n) for values i … i + n − 1 that are all equal and one by one for the others. An image's background goes
+// eight at a time.
+template <class F>
+void for_runs(const uint8_t* level, int64_t inputs, F&& f) {
+  int64_t i = 0;
+  for (; i + 8 <= inputs; i += 8) {
+    uint64_t word;
+    std::memcpy(&word, level + i, sizeof word);
+    if (word == level[i] * 0x0101010101010101u) f(i, 8);
+    else
+      for (int b = 0; b < 8; ++b) f(i + b, 1);
+  }
+  for (; i < inputs; ++i) f(i, 1);
+}
+
+// Sorts rows of values in 0 … 255 by counting, where value v spikes at of_level[v] > 0. Rows take only the room that
+// they need: offsets are written too. The last group of each row becomes rest, as in sort_spikes.
+template <class T>
+void sort_levels(const uint8_t* levels, const T* of_level, int64_t rows, int64_t inputs, T* z, int32_t* channel,
+                 int64_t* offsets, T* rest, int threads) {
+  std::vector<T> times(of_level, of_level + kLevels);
+  std::sort(times.begin(), times.end());
+  times.erase(std::unique(times.begin(), times.end()), times.end());
+  uint8_t rank[kLevels];
+  for (int v = 0; v < kLevels; ++v)
+    rank[v] = uint8_t(std::lower_bound(times.begin(), times.end(), of_level[v]) - times.begin());
+  std::vector<int32_t> counts(rows * kLevels);
+  std::vector<int> last(rows);  // rank of the row's latest spikes
+  const int team = useful_threads(threads, rows * inputs);
+#pragma omp parallel num_threads(team)
+  {
+#pragma omp for schedule(static)
+    for (int64_t r = 0; r < rows; ++r) {
+      int32_t* count = counts.data() + r * kLevels;
+      const uint8_t* level = levels + r * inputs;
+      for_runs(level, inputs, [&](int64_t i, int n) { count[rank[level[i]]] += n; });
+      last[r] = int(times.size()) - 1;
+      while (last[r] > 0 && count[last[r]] == 0) --last[r];
+      rest[r] = inputs ? times[last[r]] : std::numeric_limits<T>::infinity();
+    }
+#pragma omp single
+    {
+      offsets[0] = 0;
+      for (int64_t r = 0; r < rows; ++r) offsets[r + 1] = offsets[r] + inputs - counts[r * kLevels + last[r]];
+    }
+    std::vector<int32_t> order(inputs);
+#pragma omp for schedule(static)
+    for (int64_t r = 0; r < rows; ++r) {
+      int32_t* place = counts.data() + r * kLevels;  // from counts to where the next spike of a rank goes
+      int32_t next = 0;
+      for (int k = 0; k < last[r]; ++k) {
+        std::fill_n(z + offsets[r] + next, place[k], times[k]);
+        next += std::exchange(place[k], next);
+      }
+      place[last[r]] = next;
+      const uint8_t* level = levels + r * inputs;
+      for_runs(level, inputs, [&](int64_t i, int n) {
+        const int k = rank[level[i]];
+        if (n == 8 && k == last[r]) return;
+        for (int64_t j = i; j < i + n; ++j) order[place[k]++] = int32_t(j);
+      });
+      std::copy_n(order.begin(), next, channel + offsets[r]);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace shiftlearn
