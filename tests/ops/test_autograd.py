@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+import torch.nn.functional as F
 from problems import DTYPES, Dense, Events, oracle, random_dense
 from torch import Tensor, nn
 from torch.library import opcheck
@@ -14,6 +15,7 @@ from torch.library import opcheck
 from shiftlearn import SpikeEvents, ops, rules
 from shiftlearn.errors import InputError
 from shiftlearn.nn import FirstSpikeCrossEntropy, ShiftLinear
+from shiftlearn.ops import reference
 
 OPS = torch.ops.shiftlearn
 LEADS = [pytest.param((), id="plain"), pytest.param((2,), id="members")]
@@ -62,6 +64,24 @@ def test_coefficients(rule: str, dtype: torch.dtype, lead: tuple[int, ...]) -> N
     g = OPS.coefficients(rule, delta, u, drive, delay, 0.125)[3]
     assert g.isfinite().all()
     torch.testing.assert_close(g[..., :2].double(), expected[3][..., :2], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("smoothing", [0.0, 0.25])
+@pytest.mark.parametrize("shape", [(0, 3), (1, 1), (5, 3), (7, 20)], ids=str)
+def test_cross_entropy(shape: tuple[int, int], smoothing: float, dtype: torch.dtype) -> None:
+    """opcheck, and both engines against torch's autograd; some classes are silent, in the last row all."""
+    z = torch.exp(2 * torch.rand(shape, dtype=dtype)).masked_fill(torch.rand(shape) < 0.2, math.inf)
+    z[-1:] = math.inf
+    target = torch.arange(shape[0]) % shape[1]
+    arguments = (target, 3.0, smoothing, 20.0)
+    opcheck(OPS.cross_entropy, (z, *arguments))
+    heard = z.double().nan_to_num(posinf=20.0).requires_grad_()
+    want = F.cross_entropy(-3.0 * heard, target, label_smoothing=smoothing, reduction="sum")
+    (error,) = torch.autograd.grad(want, heard)
+    for loss, got in (OPS.cross_entropy(z, *arguments), reference.cross_entropy(z, *arguments)):
+        torch.testing.assert_close(loss.double(), want.detach(), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(got.double(), error.masked_fill(z.isinf(), 0), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

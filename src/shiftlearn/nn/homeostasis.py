@@ -32,9 +32,9 @@ class Homeostasis:
     def __call__(self, model: nn.Module) -> None:
         for layer in model.modules():
             if isinstance(layer, ShiftLinear):
-                missing = (self.target - layer.shift.sum(0)).clamp_min(0)
-                if missing.any():
-                    layer.shift.add_(missing / layer.in_features)
+                drive = layer.shift.sum(0)
+                if drive.min().item() < self.target:
+                    layer.shift.add_((self.target - drive).clamp_min(0) / layer.in_features)
 
 
 @torch.no_grad()

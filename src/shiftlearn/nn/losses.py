@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..ops.reference import check_classes
 
 __all__ = ["FirstSpikeCrossEntropy", "SoftmaxTargetError", "first_to_fire", "spike_time_scores"]
 
@@ -37,6 +37,8 @@ def _heard(z: Tensor, horizon: float) -> Tensor:
 def _check(z: Tensor, target: Tensor) -> None:
     if z.ndim != 2 or target.shape != z.shape[:1]:
         raise InputError(f"z must be (batch, classes) and target (batch,), got {tuple(z.shape)}, {tuple(target.shape)}")
+    if z.dtype not in (torch.float32, torch.float64):
+        raise InputError(f"z must be float32 or float64, got {z.dtype}")
     if target.dtype.is_floating_point or target.dtype == torch.bool:
         raise InputError(f"target must hold class indices, got {target.dtype}")
 
@@ -77,8 +79,23 @@ class FirstSpikeCrossEntropy(nn.Module):
     def forward(self, z: Tensor, target: Tensor) -> Tensor:
         """Scalar loss of (batch, classes) spike times for (batch,) class indices."""
         _check(z, target)
-        logits = -self.beta * _heard(z, self.horizon)
-        return F.cross_entropy(logits, target.long(), label_smoothing=self.label_smoothing, reduction=self.reduction)
+        loss: Tensor = _CrossEntropy.apply(  # type: ignore[no-untyped-call]
+            z, target.long(), self.beta, self.label_smoothing, self.horizon
+        )
+        return loss / max(z.shape[0], 1) if self.reduction == "mean" else loss
+
+
+class _CrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, target: Tensor, *settings: float) -> Tensor:
+        loss: Tensor
+        loss, error = torch.ops.shiftlearn.cross_entropy(z, target, *settings)
+        ctx.save_for_backward(error)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, None, None, None, None]:
+        return grad[0] * ctx.saved_tensors[0], None, None, None, None
 
 
 class SoftmaxTargetError(nn.Module):
@@ -102,6 +119,8 @@ class SoftmaxTargetError(nn.Module):
     def forward(self, z: Tensor, target: Tensor) -> Tensor:
         """Scalar loss of (batch, classes) spike times for (batch,) class indices."""
         _check(z, target)
+        if z.device.type == "cpu":  # elsewhere the check would wait for the device
+            check_classes(target, z.shape[1])
         wanted = torch.full_like(z, 0.99).scatter(1, target.long()[:, None], 0.01)
         wanted = torch.softmax(torch.exp(wanted), -1)
         scale = 1.0 if self.reduction == "sum" else 1.0 / max(z.shape[0], 1)

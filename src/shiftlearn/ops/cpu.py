@@ -10,7 +10,7 @@ from torch import Tensor
 from .. import rules
 from . import _kernels, reference
 
-__all__ = ["coefficients", "feedback", "first_spike", "plasticity", "sort_levels", "sort_spikes"]
+__all__ = ["coefficients", "cross_entropy", "feedback", "first_spike", "plasticity", "sort_levels", "sort_spikes"]
 
 # glibc returns freed memory to the system beyond twice the largest block it ever unmapped, and a training step would
 # then pay for fresh pages every time. Freeing one block of 31 MiB, never touched, raises that bound to 62 MiB.
@@ -80,3 +80,10 @@ def coefficients(
     inputs, outputs = _arrays(delta, u, drive, delay), _arrays(a, c, f, g)
     _kernels.coefficients(_RULES.index(function), *inputs, min_drive, *outputs, torch.get_num_threads())
     return a, c, f, g
+
+
+def cross_entropy(z: Tensor, target: Tensor, beta: float, smoothing: float, horizon: float) -> tuple[Tensor, Tensor]:
+    loss, error = z.new_empty(z.shape[0]), torch.empty_like(z, memory_format=torch.contiguous_format)
+    if _kernels.cross_entropy(*_arrays(z, target), beta, smoothing, horizon, *_arrays(loss, error)) >= 0:
+        reference.check_classes(target, z.shape[1])
+    return loss.sum(), error

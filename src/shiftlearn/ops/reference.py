@@ -178,6 +178,27 @@ def coefficients(
     return a, c.clone(), f.clone(), g
 
 
+def cross_entropy(z: Tensor, target: Tensor, beta: float, smoothing: float, horizon: float) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of softmax(−β z), (batch, classes), with label smoothing, summed over the batch; and ∂/∂z.
+
+    A silent class counts as if it spiked at the horizon, and its error is 0. ``target`` is (batch,) int64.
+    """
+    if z.device.type == "cpu":  # elsewhere the check would wait for the device
+        check_classes(target, z.shape[1])
+    silent = z.isinf()
+    log_p = torch.log_softmax(-beta * z.masked_fill(silent, horizon), -1)
+    wanted = torch.full_like(z, smoothing / max(z.shape[1], 1))
+    wanted.scatter_add_(1, target[:, None], torch.full_like(z[:, :1], 1 - smoothing))
+    return -(wanted * log_p).sum(), (beta * (wanted - log_p.exp())).masked_fill(silent, 0)
+
+
+def check_classes(target: Tensor, classes: int) -> None:
+    """InputError unless all of ``target`` lie in 0 … classes − 1."""
+    outside = (target < 0) | (target >= classes)
+    if outside.any():
+        raise InputError(f"target must hold classes from 0 to {classes - 1}, got {target[outside][0].item()}")
+
+
 def _members(weight: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
     """Weights as (members, in, out), and the member that each row of the events belongs to."""
     flat = weight.reshape(math.prod(weight.shape[:-2]), *weight.shape[-2:])

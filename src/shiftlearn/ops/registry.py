@@ -81,6 +81,12 @@ def _fake_coefficients(
     return torch.empty_like(u), torch.empty_like(u), torch.empty_like(u), torch.empty_like(delay)
 
 
+def _fake_cross_entropy(
+    z: Tensor, target: Tensor, beta: float, smoothing: float, horizon: float
+) -> tuple[Tensor, Tensor]:
+    return z.new_empty(()), torch.empty_like(z, memory_format=torch.contiguous_format)
+
+
 _define("sort_spikes", "(Tensor z) -> (Tensor, Tensor, Tensor, Tensor)", _fake_sort_spikes, 0)
 _define("first_spike", f"({_EVENTS}, Tensor shift) -> (Tensor, Tensor, Tensor)", _fake_first_spike, 4)
 _define(
@@ -96,6 +102,12 @@ _define(
     " -> (Tensor, Tensor, Tensor, Tensor)",
     _fake_coefficients,
     2,
+)
+_define(
+    "cross_entropy",
+    "(Tensor z, Tensor target, float beta, float smoothing, float horizon) -> (Tensor, Tensor)",
+    _fake_cross_entropy,
+    0,
 )
 
 

@@ -44,6 +44,8 @@ struct Kernels {
                    int threads);
   void (*coefficients)(Rule, const T* delta, const T* u, const T* drive, const T* delay, T min_drive, int64_t rows,
                        int64_t outputs, T* a, T* c, T* f, T* g, int threads);
+  int64_t (*cross_entropy)(const T* z, const int64_t* target, T beta, T smoothing, T horizon, int64_t rows,
+                           int64_t classes, T* loss, T* error);
 };
 
 // Defined once per instruction set, in isa_*.cpp.

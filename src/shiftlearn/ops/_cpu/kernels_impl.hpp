@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels.hpp"
+#include "loss_impl.hpp"
 #include "simd.hpp"
 #include "sort_impl.hpp"
 
@@ -398,7 +399,7 @@ void coefficients(Rule rule, const T* delta, const T* u, const T* drive, const T
 
 template <class T>
 Kernels<T> kernels() {
-  return {sort_spikes<T>, sort_levels<T>, first_spike<T>, plasticity<T>, feedback<T>, coefficients<T>};
+  return {sort_spikes<T>, sort_levels<T>, first_spike<T>, plasticity<T>, feedback<T>, coefficients<T>, cross_entropy<T>};
 }
 
 }  // namespace

@@ -78,6 +78,11 @@ struct Binding {
     active<T>().coefficients(Rule(rule), delta.data(), u.data(), drive.data(), delay.data(), T(min_drive),
                              delta.shape(0), delta.shape(1), a.data(), c.data(), f.data(), g.data(), threads);
   }
+  static int64_t cross_entropy(In<T, 2> z, In<int64_t, 1> target, double beta, double smoothing, double horizon,
+                               Out<T, 1> loss, Out<T, 2> error) {
+    return active<T>().cross_entropy(z.data(), target.data(), T(beta), T(smoothing), T(horizon), z.shape(0), z.shape(1),
+                                     loss.data(), error.data());
+  }
   // noconvert: a converted output would be written and thrown away.
   static void bind(nb::module_& m) {
     m.def("sort_spikes", sort, "dense"_a.noconvert(), "z"_a.noconvert(), "channel"_a.noconvert(),
@@ -97,6 +102,8 @@ struct Binding {
     m.def("coefficients", coefficients, "rule"_a, "delta"_a.noconvert(), "u"_a.noconvert(), "drive"_a.noconvert(),
           "delay"_a.noconvert(), "min_drive"_a, "a"_a.noconvert(), "c"_a.noconvert(), "f"_a.noconvert(),
           "g"_a.noconvert(), "threads"_a, nb::call_guard<nb::gil_scoped_release>());
+    m.def("cross_entropy", cross_entropy, "z"_a.noconvert(), "target"_a.noconvert(), "beta"_a, "smoothing"_a,
+          "horizon"_a, "loss"_a.noconvert(), "error"_a.noconvert(), nb::call_guard<nb::gil_scoped_release>());
   }
 };
 
