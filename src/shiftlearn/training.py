@@ -9,14 +9,14 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from . import checkpoint, data
 from .coding import encoder
 from .errors import InputError
 from .evaluation import evaluate, write_results
+from .learner import Learner, random_state
 from .model import Model, build
-from .nn import FirstSpikeCrossEntropy, Homeostasis, SoftmaxTargetError, first_to_fire, project_delays
+from .nn import first_to_fire
 from .recipes import Recipe
 
 __all__ = ["Reporter", "resume", "start"]
@@ -71,7 +71,7 @@ class _Run:
             raise InputError(f"seed must be 0 or more, got {seed}")
         self.recipe, self.seed, self.data_dir = recipe, seed, data_dir
         self.device = _device(device)
-        self.network = build(recipe, _generator(seed, 0)).to(self.device)
+        self.network = build(recipe, random_state(seed, 0)).to(self.device)
         images, labels = data.load(recipe.dataset, "train", data_dir)
         features, classes = images[0].size, len(data.DATASETS[recipe.dataset].classes)
         if recipe.layers[0] != features or recipe.layers[-1] != classes:
@@ -88,23 +88,12 @@ class _Run:
         train = len(x) - recipe.validation
         self.x, self.y, self.held_out = x[:train], y[:train], (x[train:], y[train:])
         self.encode = encoder(recipe.coding, recipe.coding_exponent)
-        self.loss: nn.Module = (
-            SoftmaxTargetError()
-            if recipe.loss == "published"
-            else FirstSpikeCrossEntropy(recipe.beta, recipe.label_smoothing)
-        )
-        self.homeostasis = Homeostasis(recipe.homeostasis) if recipe.homeostasis else None
-        layers = list(self.network)
-        self.optimizer = torch.optim.Adam(
-            [{"params": [layer.shift for layer in layers]}, {"params": [layer.delay for layer in layers]}],
-            betas=(recipe.beta1, recipe.beta2),
-            fused=True,
-        )
+        self.learner = Learner(self.network, recipe)
         self.batches = -(-train // recipe.batch)
 
     def finish(self, folder: Path, reporter: Reporter) -> dict[str, Any]:
         """Train the epochs that are left, then read the test set and write the results."""
-        progress = checkpoint.load_state(folder, self.network, self.optimizer) or {"epoch": 0, "seconds": 0.0}
+        progress = checkpoint.load_state(folder, self.network, self.learner.optimizer) or {"epoch": 0, "seconds": 0.0}
         log = _read_log(folder)[: progress["epoch"]]
         checkpoint.write(folder / checkpoint.LOG, "".join(json.dumps(line) + "\n" for line in log).encode())
         for epoch in range(progress["epoch"] + 1, self.recipe.epochs + 1):
@@ -112,7 +101,7 @@ class _Run:
             progress = {"epoch": epoch, "seconds": progress["seconds"] + record["seconds"]}
             with open(folder / checkpoint.LOG, "a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
-            checkpoint.save_state(folder, self.network, self.optimizer, progress)
+            checkpoint.save_state(folder, self.network, self.learner.optimizer, progress)
             reporter.epoch(record)
         model = Model(self.recipe, self.network.eval(), self.seed)
         model.save(folder)
@@ -120,13 +109,12 @@ class _Run:
 
     def _epoch(self, epoch: int, reporter: Reporter) -> dict[str, Any]:
         began = time.perf_counter()
-        order = torch.randperm(len(self.x), generator=_generator(self.seed, epoch)).to(self.device)
+        order = torch.randperm(len(self.x), generator=random_state(self.seed, epoch)).to(self.device)
         loss_sum, right, done = torch.zeros((), device=self.device), torch.zeros((), device=self.device), 0
         for number, chosen in enumerate(torch.split(order, self.recipe.batch), start=1):
-            self._set_rates((epoch - 1 + (number - 1) / self.batches) / self.recipe.epochs)
-            loss, z = self._step(self.x[chosen], self.y[chosen])
-            mean = loss if self.recipe.loss == "cross-entropy" else loss / len(chosen)
-            loss_sum += mean * len(chosen)
+            self.learner.set_rates((epoch - 1 + (number - 1) / self.batches) / self.recipe.epochs)
+            loss, z = self.learner.step(self.encode(self.x[chosen]), self.y[chosen])
+            loss_sum += loss * len(chosen)
             right += (first_to_fire(z) == self.y[chosen]).sum()
             done += len(chosen)
             if number % _REPORT_EVERY == 0 or number == self.batches:
@@ -144,31 +132,6 @@ class _Run:
             record["validation_accuracy"] = float(np.mean(model.predict(x) == y.cpu().numpy()))
         record["seconds"] = time.perf_counter() - began
         return record
-
-    def _step(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        z = self.network(self.encode(x))
-        loss = self.loss(z, y)
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        if self.homeostasis:
-            self.homeostasis(self.network)
-        if self.recipe.project_delays:
-            project_delays(self.network)
-        return loss.detach(), z.detach()
-
-    def _set_rates(self, share: float) -> None:
-        """Geometric schedules: the rates after ``share`` of the run."""
-        r = self.recipe
-        shift, delay = self.optimizer.param_groups
-        shift["lr"] = r.lr * (r.lr_final / r.lr) ** share
-        delay["lr"] = r.delay_lr * (r.delay_lr_final / r.delay_lr) ** share
-
-
-def _generator(seed: int, epoch: int) -> torch.Generator:
-    """Randomness of an epoch (0: the initial weights), a function of (seed, epoch) alone."""
-    state = np.random.SeedSequence([seed, epoch]).generate_state(2, np.uint32)
-    return torch.Generator().manual_seed(int(state[0]) << 32 | int(state[1]))
 
 
 def _device(name: str) -> torch.device:

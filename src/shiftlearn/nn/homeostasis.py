@@ -32,9 +32,10 @@ class Homeostasis:
     def __call__(self, model: nn.Module) -> None:
         for layer in model.modules():
             if isinstance(layer, ShiftLinear):
-                drive = layer.shift.sum(0)
+                drive = layer.shift.sum(-2)
                 if drive.min().item() < self.target:
-                    layer.shift.add_((self.target - drive).clamp_min(0) / layer.in_features)
+                    missing = (self.target - drive).clamp_min(0)
+                    layer.shift.add_(missing.unsqueeze(-2) / layer.in_features)
 
 
 @torch.no_grad()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -27,6 +29,8 @@ class ShiftLinear(nn.Module):
         min_drive: floor of the drive where the rule divides by it.
         generator: source of the initial values.
         device, dtype: of the parameters; float32 or float64.
+        members: None, or the number of networks that train side by side as one tensor (an ensemble): parameters,
+            inputs and outputs then have it as their first dimension. ``generator`` may be a sequence, one for each.
 
     Attributes:
         shift: (in, out) Parameter, the shifting timings e_ts.
@@ -48,12 +52,14 @@ class ShiftLinear(nn.Module):
         feedback: str = "symmetric",
         init_scale: float = 8.0,
         min_drive: float = 0.0,
-        generator: torch.Generator | None = None,
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        members: int | None = None,
     ) -> None:
         super().__init__()
-        for name, size in (("in_features", in_features), ("out_features", out_features)):
+        sizes = (("in_features", in_features), ("out_features", out_features), ("members", members or 1))
+        for name, size in sizes:
             if not isinstance(size, int) or size < 1:
                 raise InputError(f"{name} must be an integer of 1 or more, got {size!r}")
         rules.get(rule)
@@ -63,29 +69,38 @@ class ShiftLinear(nn.Module):
             raise InputError(f"init_scale must be positive, got {init_scale}")
         if not min_drive >= 0:
             raise InputError(f"min_drive must be 0 or more, got {min_drive}")
-        self.in_features, self.out_features = in_features, out_features
+        self.in_features, self.out_features, self.members = in_features, out_features, members
         self.rule, self.feedback, self.init_scale, self.min_drive = rule, feedback, init_scale, min_drive
-        empty = torch.empty(in_features, out_features, device=device, dtype=dtype)
+        lead = () if members is None else (members,)
+        empty = torch.empty(*lead, in_features, out_features, device=device, dtype=dtype)
         self.shift = nn.Parameter(empty)
-        self.delay = nn.Parameter(torch.empty(out_features, device=device, dtype=dtype))
+        self.delay = nn.Parameter(torch.empty(*lead, out_features, device=device, dtype=dtype))
         matrix = torch.empty_like(empty) if feedback in ("random", "sign") else None
         self.register_buffer("feedback_weight", matrix)
         self.reset_parameters(generator)
 
-    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+    @torch.no_grad()
+    def reset_parameters(self, generator: torch.Generator | Sequence[torch.Generator] | None = None) -> None:
         """Draw the weights and the feedback matrix anew and set the delays to 1."""
         bound = self.init_scale / self.in_features
-        with torch.no_grad():
-            self.shift.uniform_(0, bound, generator=generator)
-            self.delay.fill_(1)
-            if self.feedback_weight is not None:
-                self.feedback_weight.uniform_(0, bound, generator=generator)
+        self.delay.fill_(1)
+        drawn = [self.shift] if self.feedback_weight is None else [self.shift, self.feedback_weight]
+        if generator is None or isinstance(generator, torch.Generator):
+            for matrix in drawn:
+                matrix.uniform_(0, bound, generator=generator)
+            return
+        if len(generator) != self.members:
+            raise InputError(f"generator must be one, or one for each of {self.members} members, got {len(generator)}")
+        for member, own in enumerate(generator):
+            for matrix in drawn:
+                matrix[member].uniform_(0, bound, generator=own)
 
     def forward(self, z: Tensor | SpikeEvents) -> Tensor:
         """Spike times of the neurons.
 
         Args:
-            z: (batch, in) of z = exp(t / tau), inf for no spike, or SpikeEvents.
+            z: (batch, in) of z = exp(t / tau), inf for no spike, or SpikeEvents; of an ensemble (members, batch, in),
+                or SpikeEvents with the rows of its members in order, the same number each.
 
         Returns:
             (batch, out) of z, inf for a silent neuron. Its backward leaves the rule's adjustments in ``.grad``.
@@ -98,4 +113,5 @@ class ShiftLinear(nn.Module):
         return ops.fire(z, self.shift, self.delay, matrix, self.rule, self.min_drive)
 
     def extra_repr(self) -> str:
-        return f"{self.in_features}, {self.out_features}, rule={self.rule!r}, feedback={self.feedback!r}"
+        members = "" if self.members is None else f", members={self.members}"
+        return f"{self.in_features}, {self.out_features}, rule={self.rule!r}, feedback={self.feedback!r}{members}"

@@ -34,13 +34,17 @@ def _heard(z: Tensor, horizon: float) -> Tensor:
     return torch.where(z.isinf(), horizon, z)
 
 
-def _check(z: Tensor, target: Tensor) -> None:
+def _check(z: Tensor, target: Tensor, weight: Tensor | None) -> None:
     if z.ndim != 2 or target.shape != z.shape[:1]:
         raise InputError(f"z must be (batch, classes) and target (batch,), got {tuple(z.shape)}, {tuple(target.shape)}")
     if z.dtype not in (torch.float32, torch.float64):
         raise InputError(f"z must be float32 or float64, got {z.dtype}")
     if target.dtype.is_floating_point or target.dtype == torch.bool:
         raise InputError(f"target must hold class indices, got {target.dtype}")
+    if weight is not None and (weight.shape != target.shape or weight.dtype != z.dtype):
+        raise InputError(
+            f"weight must be {tuple(target.shape)} of {z.dtype}, got {tuple(weight.shape)} of {weight.dtype}"
+        )
 
 
 def _check_reduction(reduction: str) -> None:
@@ -76,26 +80,27 @@ class FirstSpikeCrossEntropy(nn.Module):
             reduction,
         )
 
-    def forward(self, z: Tensor, target: Tensor) -> Tensor:
-        """Scalar loss of (batch, classes) spike times for (batch,) class indices."""
-        _check(z, target)
-        loss: Tensor = _CrossEntropy.apply(  # type: ignore[no-untyped-call]
-            z, target.long(), self.beta, self.label_smoothing, self.horizon
-        )
+    def forward(self, z: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Scalar loss of (batch, classes) spike times for (batch,) class indices; ``weight`` (batch,) is each row's."""
+        _check(z, target, weight)
+        settings = self.beta, self.label_smoothing, self.horizon
+        loss: Tensor = _CrossEntropy.apply(z, target.long(), weight, *settings)  # type: ignore[no-untyped-call]
         return loss / max(z.shape[0], 1) if self.reduction == "mean" else loss
 
 
 class _CrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, z: Tensor, target: Tensor, *settings: float) -> Tensor:
+    def forward(ctx: Any, z: Tensor, target: Tensor, weight: Tensor | None, *settings: float) -> Tensor:
         loss: Tensor
         loss, error = torch.ops.shiftlearn.cross_entropy(z, target, *settings)
+        if weight is not None:
+            loss, error = loss * weight, error * weight[:, None]
         ctx.save_for_backward(error)
-        return loss
+        return loss.sum()
 
     @staticmethod
-    def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, None, None, None, None]:
-        return grad[0] * ctx.saved_tensors[0], None, None, None, None
+    def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor | None, ...]:
+        return grad[0] * ctx.saved_tensors[0], None, None, None, None, None
 
 
 class SoftmaxTargetError(nn.Module):
@@ -116,29 +121,32 @@ class SoftmaxTargetError(nn.Module):
             raise InputError(f"horizon must be positive, got {horizon}")
         self.reduction, self.horizon = reduction, horizon
 
-    def forward(self, z: Tensor, target: Tensor) -> Tensor:
-        """Scalar loss of (batch, classes) spike times for (batch,) class indices."""
-        _check(z, target)
+    def forward(self, z: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Scalar loss of (batch, classes) spike times for (batch,) class indices; ``weight`` (batch,) is each row's."""
+        _check(z, target, weight)
         if z.device.type == "cpu":  # elsewhere the check would wait for the device
             check_classes(target, z.shape[1])
         wanted = torch.full_like(z, 0.99).scatter(1, target.long()[:, None], 0.01)
         wanted = torch.softmax(torch.exp(wanted), -1)
         scale = 1.0 if self.reduction == "sum" else 1.0 / max(z.shape[0], 1)
         loss: Tensor = _PublishedError.apply(  # type: ignore[no-untyped-call]
-            _heard(z, self.horizon), wanted, scale
+            _heard(z, self.horizon), wanted, weight, scale
         )
         return loss
 
 
 class _PublishedError(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, z: Tensor, wanted: Tensor, scale: float) -> Tensor:
+    def forward(ctx: Any, z: Tensor, wanted: Tensor, weight: Tensor | None, scale: float) -> Tensor:
         error = torch.softmax(z, -1) - wanted
+        squares = error.square()
+        if weight is not None:
+            squares, error = squares * weight[:, None], error * weight[:, None]
         ctx.save_for_backward(error)
         ctx.scale = scale
-        return error.square().sum() * scale
+        return squares.sum() * scale
 
     @staticmethod
-    def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor | None, ...]:
         (error,) = ctx.saved_tensors
-        return grad[0] * ctx.scale * error, None, None
+        return grad[0] * ctx.scale * error, None, None, None

@@ -1,4 +1,4 @@
-"""The C++ kernels behind the same signatures as :mod:`.reference` (2-D weights only)."""
+"""The C++ kernels behind the same signatures as :mod:`.reference`."""
 
 from __future__ import annotations
 
@@ -45,28 +45,41 @@ def sort_levels(levels: Tensor, of_level: Tensor) -> tuple[Tensor, Tensor, Tenso
     return times[:spikes], channel[:spikes], offsets, inputs, rest
 
 
+def _members(x: Tensor, *shape: int) -> Tensor:
+    """``x`` with its leading dimensions, if any, as one: the members of an ensemble."""
+    return x.reshape(x.shape[: -len(shape)].numel(), *shape)
+
+
 def first_spike(z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, shift: Tensor) -> tuple[Tensor, ...]:
-    rows, outputs = rest.shape[0], shift.shape[1]
-    u, drive = shift.new_empty(rows, outputs), shift.new_empty(rows, outputs)
-    count = shift.new_empty(rows, outputs, dtype=torch.int32)
+    *lead, inputs, outputs = shift.shape
+    shift = _members(shift, inputs, outputs)
+    members = shift.shape[0]
+    size = members, rest.shape[0] // max(members, 1), outputs
+    u, drive, count = shift.new_empty(size), shift.new_empty(size), shift.new_empty(size, dtype=torch.int32)
     _kernels.first_spike(*_arrays(z, channel, offsets, rest, shift, u, count, drive), torch.get_num_threads())
+    u, count, drive = (x.view(*lead, *size[1:]) for x in (u, count, drive))
     return u, count, drive
 
 
 def plasticity(
     z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, count: Tensor, a: Tensor, c: Tensor, num_channels: int
 ) -> Tensor:
-    result = a.new_empty(num_channels, a.shape[1])
-    _kernels.plasticity(*_arrays(z, channel, offsets, rest, count, a, c, result), torch.get_num_threads())
-    return result
+    *lead, rows, outputs = a.shape
+    parts = [_members(x, rows, outputs) for x in (count, a, c)]
+    result = a.new_empty(parts[0].shape[0], num_channels, outputs)
+    _kernels.plasticity(*_arrays(z, channel, offsets, rest, *parts, result), torch.get_num_threads())
+    return result.view(*lead, num_channels, outputs)
 
 
 def feedback(
     z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, count: Tensor, f: Tensor, weight: Tensor
 ) -> Tensor:
-    result = f.new_empty(rest.shape[0], weight.shape[0])
-    _kernels.feedback(*_arrays(z, channel, offsets, rest, count, f, weight, result), torch.get_num_threads())
-    return result
+    *lead, rows, outputs = f.shape
+    inputs = weight.shape[-2]
+    parts = _members(count, rows, outputs), _members(f, rows, outputs), _members(weight, inputs, outputs)
+    result = f.new_empty(parts[0].shape[0], rows, inputs)
+    _kernels.feedback(*_arrays(z, channel, offsets, rest, *parts, result), torch.get_num_threads())
+    return result.view(*lead, rows, inputs)
 
 
 def coefficients(
@@ -77,8 +90,12 @@ def coefficients(
         return reference.coefficients(rule, delta, u, drive, delay, min_drive)
     a, c, f = (torch.empty_like(u, memory_format=torch.contiguous_format) for _ in range(3))
     g = torch.empty_like(delay, memory_format=torch.contiguous_format)
-    inputs, outputs = _arrays(delta, u, drive, delay), _arrays(a, c, f, g)
-    _kernels.coefficients(_RULES.index(function), *inputs, min_drive, *outputs, torch.get_num_threads())
+    rows, outputs = u.shape[-2:]
+    inputs = *(_members(x, rows, outputs) for x in (delta, u, drive)), _members(delay, outputs)
+    results = *(_members(x, rows, outputs) for x in (a, c, f)), _members(g, outputs)
+    _kernels.coefficients(
+        _RULES.index(function), *_arrays(*inputs), min_drive, *_arrays(*results), torch.get_num_threads()
+    )
     return a, c, f, g
 
 
@@ -86,4 +103,4 @@ def cross_entropy(z: Tensor, target: Tensor, beta: float, smoothing: float, hori
     loss, error = z.new_empty(z.shape[0]), torch.empty_like(z, memory_format=torch.contiguous_format)
     if _kernels.cross_entropy(*_arrays(z, target), beta, smoothing, horizon, *_arrays(loss, error)) >= 0:
         reference.check_classes(target, z.shape[1])
-    return loss.sum(), error
+    return loss, error

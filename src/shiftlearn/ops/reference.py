@@ -179,7 +179,7 @@ def coefficients(
 
 
 def cross_entropy(z: Tensor, target: Tensor, beta: float, smoothing: float, horizon: float) -> tuple[Tensor, Tensor]:
-    """Cross-entropy of softmax(−β z), (batch, classes), with label smoothing, summed over the batch; and ∂/∂z.
+    """Cross-entropy of softmax(−β z), (batch, classes), with label smoothing, of each row; and ∂/∂z.
 
     A silent class counts as if it spiked at the horizon, and its error is 0. ``target`` is (batch,) int64.
     """
@@ -189,7 +189,7 @@ def cross_entropy(z: Tensor, target: Tensor, beta: float, smoothing: float, hori
     log_p = torch.log_softmax(-beta * z.masked_fill(silent, horizon), -1)
     wanted = torch.full_like(z, smoothing / max(z.shape[1], 1))
     wanted.scatter_add_(1, target[:, None], torch.full_like(z[:, :1], 1 - smoothing))
-    return -(wanted * log_p).sum(), (beta * (wanted - log_p.exp())).masked_fill(silent, 0)
+    return -(wanted * log_p).sum(1), (beta * (wanted - log_p.exp())).masked_fill(silent, 0)
 
 
 def check_classes(target: Tensor, classes: int) -> None:

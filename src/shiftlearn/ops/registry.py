@@ -1,6 +1,6 @@
 """The torch ops below the faces: plain tensors in and out, shapes for tracing, autograd, one kernel per device.
 
-On the CPU an op runs the C++ kernels; elsewhere, and for weights with leading dimensions, the readable reference.
+On the CPU an op runs the C++ kernels, elsewhere the readable reference.
 """
 
 from __future__ import annotations
@@ -30,23 +30,16 @@ _EVENTS = "Tensor z, Tensor channel, Tensor offsets, Tensor rest"
 _ops = torch.ops.shiftlearn
 
 
-def _define(name: str, schema: str, fake: Callable[..., Any], shown_by: int) -> None:
+def _define(name: str, schema: str, fake: Callable[..., Any]) -> None:
     """Register an op of that name, which :mod:`.reference` and :mod:`.cpu` both implement.
 
-    Argument number ``shown_by`` shows whether there are leading dimensions. (torch.library.custom_op would do the
-    same at several times the cost of a call.)
+    (torch.library.custom_op would do the same at several times the cost of a call.)
     """
-    slow = getattr(reference, name)
     torch.library.define(f"shiftlearn::{name}", schema)
-    torch.library.impl(f"shiftlearn::{name}", "default", slow)
+    torch.library.impl(f"shiftlearn::{name}", "default", getattr(reference, name))
     torch.library.register_fake(f"shiftlearn::{name}", fake)
     if cpu is not None:
-        fast = getattr(cpu, name)
-
-        def run(*args: Any) -> Any:
-            return fast(*args) if args[shown_by].ndim == 2 else slow(*args)
-
-        torch.library.impl(f"shiftlearn::{name}", "cpu", run)
+        torch.library.impl(f"shiftlearn::{name}", "cpu", getattr(cpu, name))
 
 
 def _fake_sort_spikes(z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -84,30 +77,27 @@ def _fake_coefficients(
 def _fake_cross_entropy(
     z: Tensor, target: Tensor, beta: float, smoothing: float, horizon: float
 ) -> tuple[Tensor, Tensor]:
-    return z.new_empty(()), torch.empty_like(z, memory_format=torch.contiguous_format)
+    return z.new_empty(z.shape[0]), torch.empty_like(z, memory_format=torch.contiguous_format)
 
 
-_define("sort_spikes", "(Tensor z) -> (Tensor, Tensor, Tensor, Tensor)", _fake_sort_spikes, 0)
-_define("first_spike", f"({_EVENTS}, Tensor shift) -> (Tensor, Tensor, Tensor)", _fake_first_spike, 4)
+_define("sort_spikes", "(Tensor z) -> (Tensor, Tensor, Tensor, Tensor)", _fake_sort_spikes)
+_define("first_spike", f"({_EVENTS}, Tensor shift) -> (Tensor, Tensor, Tensor)", _fake_first_spike)
 _define(
     "plasticity",
     f"({_EVENTS}, Tensor count, Tensor a, Tensor c, SymInt num_channels) -> Tensor",
     _fake_plasticity,
-    5,
 )
-_define("feedback", f"({_EVENTS}, Tensor count, Tensor f, Tensor weight) -> Tensor", _fake_feedback, 6)
+_define("feedback", f"({_EVENTS}, Tensor count, Tensor f, Tensor weight) -> Tensor", _fake_feedback)
 _define(
     "coefficients",
     "(str rule, Tensor delta, Tensor u, Tensor drive, Tensor delay, float min_drive)"
     " -> (Tensor, Tensor, Tensor, Tensor)",
     _fake_coefficients,
-    2,
 )
 _define(
     "cross_entropy",
     "(Tensor z, Tensor target, float beta, float smoothing, float horizon) -> (Tensor, Tensor)",
     _fake_cross_entropy,
-    0,
 )
 
 

@@ -58,25 +58,55 @@ struct Binding {
     active<T>().sort_levels(levels.data(), of_level.data(), levels.shape(0), levels.shape(1), z.data(), channel.data(),
                             offsets.data(), rest.data(), threads);
   }
-  static void first_spike(In<T, 1> z, In<int32_t, 1> channel, In<int64_t, 1> offsets, In<T, 1> rest, In<T, 2> shift,
-                          Out<T, 2> u, Out<int32_t, 2> count, Out<T, 2> drive, int threads) {
-    active<T>().first_spike(events(z, channel, offsets, rest, shift.shape(0)), shift.data(), shift.shape(1), u.data(),
-                            count.data(), drive.data(), threads);
+  // Weights come as members of an ensemble, to which the rows of the events belong in order. f(member, threads, row).
+  template <class F>
+  static void for_members(int64_t members, int64_t rows, int threads, F&& f) {
+    if (members == 1) return f(0, threads, 0);
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (int64_t m = 0; m < members; ++m) f(m, 1, m * (rows / members));
+  }
+  static Events<T> part(const Events<T>& e, int64_t row, int64_t rows) {
+    return {e.z, e.channel, e.offsets + row, e.rest + row, rows, e.inputs};
+  }
+  static void first_spike(In<T, 1> z, In<int32_t, 1> channel, In<int64_t, 1> offsets, In<T, 1> rest, In<T, 3> shift,
+                          Out<T, 3> u, Out<int32_t, 3> count, Out<T, 3> drive, int threads) {
+    const int64_t members = shift.shape(0), inputs = shift.shape(1), outputs = shift.shape(2), rows = u.shape(1);
+    const auto e = events(z, channel, offsets, rest, inputs);
+    for_members(members, e.rows, threads, [&](int64_t m, int team, int64_t row) {
+      const int64_t at = row * outputs;
+      active<T>().first_spike(part(e, row, rows), shift.data() + m * inputs * outputs, outputs, u.data() + at,
+                              count.data() + at, drive.data() + at, team);
+    });
   }
   static void plasticity(In<T, 1> z, In<int32_t, 1> channel, In<int64_t, 1> offsets, In<T, 1> rest,
-                         In<int32_t, 2> count, In<T, 2> a, In<T, 2> c, Out<T, 2> result, int threads) {
-    active<T>().plasticity(events(z, channel, offsets, rest, result.shape(0)), count.data(), a.data(), c.data(),
-                           result.shape(1), result.data(), threads);
+                         In<int32_t, 3> count, In<T, 3> a, In<T, 3> c, Out<T, 3> result, int threads) {
+    const int64_t members = result.shape(0), inputs = result.shape(1), outputs = result.shape(2), rows = a.shape(1);
+    const auto e = events(z, channel, offsets, rest, inputs);
+    for_members(members, e.rows, threads, [&](int64_t m, int team, int64_t row) {
+      const int64_t at = row * outputs;
+      active<T>().plasticity(part(e, row, rows), count.data() + at, a.data() + at, c.data() + at, outputs,
+                             result.data() + m * inputs * outputs, team);
+    });
   }
-  static void feedback(In<T, 1> z, In<int32_t, 1> channel, In<int64_t, 1> offsets, In<T, 1> rest, In<int32_t, 2> count,
-                       In<T, 2> f, In<T, 2> weight, Out<T, 2> result, int threads) {
-    active<T>().feedback(events(z, channel, offsets, rest, weight.shape(0)), count.data(), f.data(), weight.data(),
-                         weight.shape(1), result.data(), threads);
+  static void feedback(In<T, 1> z, In<int32_t, 1> channel, In<int64_t, 1> offsets, In<T, 1> rest, In<int32_t, 3> count,
+                       In<T, 3> f, In<T, 3> weight, Out<T, 3> result, int threads) {
+    const int64_t members = weight.shape(0), inputs = weight.shape(1), outputs = weight.shape(2), rows = f.shape(1);
+    const auto e = events(z, channel, offsets, rest, inputs);
+    for_members(members, e.rows, threads, [&](int64_t m, int team, int64_t row) {
+      const int64_t at = row * outputs;
+      active<T>().feedback(part(e, row, rows), count.data() + at, f.data() + at, weight.data() + m * inputs * outputs,
+                           outputs, result.data() + row * inputs, team);
+    });
   }
-  static void coefficients(int rule, In<T, 2> delta, In<T, 2> u, In<T, 2> drive, In<T, 1> delay, double min_drive,
-                           Out<T, 2> a, Out<T, 2> c, Out<T, 2> f, Out<T, 1> g, int threads) {
-    active<T>().coefficients(Rule(rule), delta.data(), u.data(), drive.data(), delay.data(), T(min_drive),
-                             delta.shape(0), delta.shape(1), a.data(), c.data(), f.data(), g.data(), threads);
+  static void coefficients(int rule, In<T, 3> delta, In<T, 3> u, In<T, 3> drive, In<T, 2> delay, double min_drive,
+                           Out<T, 3> a, Out<T, 3> c, Out<T, 3> f, Out<T, 2> g, int threads) {
+    const int64_t members = u.shape(0), rows = u.shape(1), outputs = u.shape(2);
+    for_members(members, members * rows, threads, [&](int64_t m, int team, int64_t row) {
+      const int64_t at = row * outputs, first = m * outputs;
+      active<T>().coefficients(Rule(rule), delta.data() + at, u.data() + at, drive.data() + at, delay.data() + first,
+                               T(min_drive), rows, outputs, a.data() + at, c.data() + at, f.data() + at,
+                               g.data() + first, team);
+    });
   }
   static int64_t cross_entropy(In<T, 2> z, In<int64_t, 1> target, double beta, double smoothing, double horizon,
                                Out<T, 1> loss, Out<T, 2> error) {

@@ -1,0 +1,73 @@
+"""One training step: forward, loss, local rules, optimizer, homeostasis, projection of the delays."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .events import SpikeEvents
+from .nn import FirstSpikeCrossEntropy, Homeostasis, SoftmaxTargetError, project_delays
+from .recipes import Recipe
+
+__all__ = ["Learner", "random_state"]
+
+
+class Learner:
+    """Trains a network by a recipe's loss, rates and constraints. The network may be an ensemble.
+
+    Attributes:
+        optimizer: Adam over the weights and, as a second group, the delays.
+    """
+
+    def __init__(self, network: nn.Sequential, recipe: Recipe) -> None:
+        self.network, self.recipe = network, recipe
+        self.loss: nn.Module = (
+            SoftmaxTargetError()
+            if recipe.loss == "published"
+            else FirstSpikeCrossEntropy(recipe.beta, recipe.label_smoothing, reduction="sum")
+        )
+        self.homeostasis = Homeostasis(recipe.homeostasis) if recipe.homeostasis else None
+        layers = list(network)
+        self.optimizer = torch.optim.Adam(
+            [{"params": [layer.shift for layer in layers]}, {"params": [layer.delay for layer in layers]}],
+            betas=(recipe.beta1, recipe.beta2),
+            fused=True,
+        )
+
+    def set_rates(self, share: float) -> None:
+        """Geometric schedules: the learning rates after ``share`` of the run."""
+        r = self.recipe
+        shift, delay = self.optimizer.param_groups
+        shift["lr"] = r.lr * (r.lr_final / r.lr) ** share
+        delay["lr"] = r.delay_lr * (r.delay_lr_final / r.delay_lr) ** share
+
+    def step(self, inputs: Tensor | SpikeEvents, target: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Learn from one batch.
+
+        Args:
+            inputs: what the first layer takes.
+            target: (batch,) class indices, or (members, batch).
+            weight: of each sample, in the shape of ``target``; None: 1.
+
+        Returns:
+            The mean loss of a sample (summed over the members of an ensemble), and the spike times before the step,
+            (batch, classes) or (members, batch, classes).
+        """
+        z = self.network(inputs)
+        loss = self.loss(z.flatten(0, -2), target.flatten(), None if weight is None else weight.flatten())
+        size = max(target.shape[-1], 1)
+        self.optimizer.zero_grad()
+        (loss if self.recipe.loss == "published" else loss / size).backward()
+        self.optimizer.step()
+        if self.homeostasis:
+            self.homeostasis(self.network)
+        if self.recipe.project_delays:
+            project_delays(self.network)
+        return loss.detach() / size, z.detach()
+
+
+def random_state(seed: int, epoch: int) -> torch.Generator:
+    """Randomness of an epoch (0: the initial weights), a function of (seed, epoch) alone."""
+    state = np.random.SeedSequence([seed, epoch]).generate_state(2, np.uint32)
+    return torch.Generator().manual_seed(int(state[0]) << 32 | int(state[1]))
