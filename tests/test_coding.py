@@ -75,16 +75,39 @@ def test_a_half_is_strong_and_less_is_weak(dtype):
     assert coding.binarised(half - 1e-6).tolist() == pytest.approx(33 * [WEAK])
 
 
-@pytest.mark.parametrize("name", coding.CODINGS)
-def test_an_encoder_sorts_bytes_and_keeps_floats_dense(name):
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("latency", coding.latency), ("on-off", coding.on_off), ("binarised", lambda x, _: coding.binarised(x))],
+)
+def test_an_encoder_sorts_bytes_and_keeps_floats_dense(name, code):
     encode = coding.encoder(name, 3.0)
-    dense = coding.latency(GREY, 3.0) if name == "latency" else coding.binarised(GREY)
-    assert torch.equal(encode(GREY / 255), coding.latency(GREY / 255, 3.0) if name == "latency" else dense)
-    events, wanted = encode(GREY[None]), SpikeEvents.from_dense(dense[None])
+    assert torch.equal(encode(GREY / 255), code(GREY / 255, 3.0))
+    events, wanted = encode(GREY[None]), SpikeEvents.from_dense(code(GREY[None], 3.0))
     listed = wanted.z < torch.inf
     assert torch.equal(events.z, wanted.z[listed])
     assert torch.equal(events.channel, wanted.channel[listed])
     assert torch.equal(events.rest, wanted.rest)
+
+
+def test_on_off_fires_one_input_early_for_either_end():
+    z = coding.on_off(torch.tensor([[0.0, 0.25, 1.0]]), 2.0)
+    assert z[0].tolist() == pytest.approx([math.exp(2 * (1 - x)) for x in (0, 0.25, 1, 1, 0.75, 0)])
+    assert torch.equal(coding.on_off(GREY[None]), coding.latency(torch.cat([GREY, GREY.flip(0)])[None]))
+
+
+@pytest.mark.parametrize("cells", [3, 6])
+def test_a_population_fires_around_its_value(cells):
+    x = torch.linspace(0, 1, 41)
+    z = coding.encoder("population", 2.0, cells)(x[:, None])
+    assert z.shape == (41, coding.coded_width("population", 1, cells))
+    centres = [k / (cells - 1) for k in range(cells)]
+    for value, row in zip(x.tolist(), z.tolist(), strict=True):
+        for centre, got in zip(centres, row, strict=True):
+            activity = math.exp(-(((value - centre) * (cells - 1)) ** 2) / 2)
+            if abs(activity - 0.1) > 1e-4:
+                assert got == pytest.approx(math.exp(2 * (1 - activity)) if activity > 0.1 else math.inf, rel=1e-5)
+        assert min(row) == row[round(value * (cells - 1))] or abs(value * (cells - 1) % 1 - 0.5) < 1e-4
+    assert coding.population(GREY[None], 2.0, cells).shape == (1, 256 * cells)
 
 
 def test_an_unknown_encoder_is_refused():

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from .errors import InputError, unknown_name
 from .events import SpikeEvents
+from .names import CODINGS
 from .ops import sort_levels
 
-__all__ = ["CODINGS", "binarised", "encoder", "latency"]
+__all__ = ["CODINGS", "binarised", "coded_width", "encoder", "latency", "on_off", "population"]
 
 
 def latency(x: Tensor, exponent: float = 2.0) -> Tensor:
@@ -46,20 +47,46 @@ def binarised(x: Tensor) -> Tensor:
     return torch.where(latency(x, 1.0) <= math.exp(0.5), math.exp(1 - 0.01), math.exp(1 - 2.3))
 
 
-CODINGS = ("latency", "binarised")
+def on_off(x: Tensor, exponent: float = 2.0) -> Tensor:
+    """Two inputs for each value: one fires early where x is large, the other where it is small. (…, n) to (…, 2n)."""
+    return latency(torch.cat([x, 255 - x if x.dtype == torch.uint8 else 1 - x], -1), exponent)
 
 
-def encoder(name: str, exponent: float) -> Callable[[Tensor], Tensor | SpikeEvents]:
-    """The coding called ``name``; ``exponent`` is that of "latency". It turns (batch, in) into what a layer takes.
+def population(x: Tensor, exponent: float = 2.0, cells: int = 6) -> Tensor:
+    """Gaussian receptive fields: each value drives ``cells`` inputs whose centres are spread evenly over [0, 1].
 
-    The spikes of uint8 inputs are sorted by counting, and arrive as SpikeEvents; floats become a tensor of z.
+    An input fires the earlier, the closer the value is to its centre: z = exp(exponent · (1 − a)), where
+    a = exp(−(x − centre)² / 2σ²) and σ is the distance between centres; below a = 0.1 it stays silent. (…, n) to
+    (…, n · cells).
+    """
+    if x.dtype == torch.uint8:
+        x = x.float() / 255
+    centres = torch.linspace(0, 1, cells, device=x.device, dtype=x.dtype)
+    activity = torch.exp(-0.5 * ((x.unsqueeze(-1) - centres) * (cells - 1)).square())
+    return latency(activity, exponent).masked_fill(activity < 0.1, math.inf).flatten(-2)
+
+
+def coded_width(name: str, features: int, cells: int) -> int:
+    """Number of inputs that the coding called ``name`` makes of ``features`` values."""
+    return features * {"on-off": 2, "population": cells}.get(name, 1)
+
+
+def encoder(name: str, exponent: float, cells: int = 6) -> Callable[[Tensor], Tensor | SpikeEvents]:
+    """The coding called ``name``, from (batch, features) to what a layer takes.
+
+    ``exponent`` is that of "latency", "on-off" and "population"; ``cells`` is that of the last. The spikes of uint8
+    inputs are sorted by counting, and arrive as SpikeEvents; floats become a tensor of z.
     """
     if name not in CODINGS:
         raise unknown_name("coding", name, CODINGS)
+    if name == "population":
+        return partial(population, exponent=exponent, cells=cells)
     encode = binarised if name == "binarised" else partial(latency, exponent=exponent)
     of_level = encode(torch.arange(256, dtype=torch.uint8))
 
     def run(x: Tensor) -> Tensor | SpikeEvents:
-        return sort_levels(x, of_level.to(x.device)) if x.dtype == torch.uint8 else encode(x)
+        if x.dtype != torch.uint8:
+            return on_off(x, exponent) if name == "on-off" else encode(x)
+        return sort_levels(torch.cat([x, 255 - x], -1) if name == "on-off" else x, of_level.to(x.device))
 
     return run

@@ -10,10 +10,9 @@ from torch import Tensor, nn
 from .. import ops, rules
 from ..errors import InputError, unknown_name
 from ..events import SpikeEvents
+from ..names import FEEDBACK
 
 __all__ = ["FEEDBACK", "ShiftLinear"]
-
-FEEDBACK = ("symmetric", "random", "sign", "none")
 
 
 class ShiftLinear(nn.Module):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, unknown_name
+from ..names import CODINGS, FEEDBACK, LOSSES, PREPROCESSING, SCALINGS
 
 __all__ = ["Recipe", "names", "override", "read"]
 
@@ -18,7 +19,8 @@ __all__ = ["Recipe", "names", "override", "read"]
 class Recipe:
     """Settings of a training run.
 
-    ``layers`` counts the inputs first; ``init_scale`` has one entry per layer of synapses.
+    ``layers`` counts the inputs first; 0 as the first or last stands for what the data has. ``init_scale`` has one
+    entry per layer of synapses. ``scaling``, ``target`` (of a CSV file) and ``test_share`` are those of tables.
     """
 
     description: str
@@ -31,6 +33,11 @@ class Recipe:
     min_drive: float = 0.0
     coding: str = "latency"
     coding_exponent: float = 2.0
+    coding_cells: int = 6
+    preprocess: str = "none"
+    scaling: str = "minmax"
+    target: str = ""
+    test_share: float = 0.2
     loss: str = "cross-entropy"
     beta: float = 1.0
     label_smoothing: float = 0.0
@@ -65,11 +72,15 @@ def _choice(name: str, *valid: str) -> tuple[str, Callable[[Any], bool], str]:
 
 
 _CHECKS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
-    ("layers", lambda x: len(x) >= 2 and min(x) >= 1, "two or more sizes of 1 or more"),
+    ("layers", lambda x: len(x) >= 2 and min(x) >= 0 and 0 not in x[1:-1], "two or more sizes of 1 or more"),
     ("epochs", lambda x: x >= 1, "1 or more"),
-    _choice("feedback", "symmetric", "random", "sign", "none"),
-    _choice("coding", "latency", "binarised"),
-    _choice("loss", "cross-entropy", "published"),
+    _choice("feedback", *FEEDBACK),
+    _choice("coding", *CODINGS),
+    _choice("loss", *LOSSES),
+    _choice("preprocess", *PREPROCESSING),
+    _choice("scaling", *SCALINGS),
+    ("coding_cells", lambda x: x >= 3, "3 or more"),
+    ("test_share", lambda x: 0 < x < 1, "between 0 and 1"),
     ("init_scale", lambda x: len(x) >= 1 and min(x) > 0, "positive"),
     *((name, lambda x: x > 0, "positive") for name in ("coding_exponent", "beta", "lr", "lr_final")),
     *((name, lambda x: x > 0, "positive") for name in ("delay_lr", "delay_lr_final")),
