@@ -70,7 +70,7 @@ def test_train_leaves_a_run_that_has_learned(trained):
     assert (recipe["layers"], recipe["lr"], recipe["epochs"]) == ([784, 16, 10], 5e-3, 3)
     assert {path.name for path in folder.iterdir()} == {
         "config.json", "metrics.jsonl", "checkpoint.safetensors", "weights.safetensors", "test_predictions.csv",
-        "confusion_matrix.csv", "metrics.json",
+        "confusion_matrix.csv", "classes.csv", "roc.csv", "metrics.json",
     }  # fmt: skip
 
 
@@ -111,7 +111,7 @@ MISTAKES = [
     (("train", "mnits"), "unknown recipe 'mnits'. Did you mean 'mnist'?"),
     (("train", "runs/mnist"), "unknown recipe 'runs/mnist'"),
     (("train", "no.toml"), "no recipe file 'no.toml'"),
-    (("train",), "name a recipe (fashion-mnist, mnist"),
+    (("train",), "name a recipe (fashion-edges, fashion-mnist, "),
     (("train", "mnist", "--epoch", "3"), "--epochs"),
     (("train", "mnist", "--set", "betta=1"), "unknown setting 'betta'. Did you mean 'beta'? Valid: batch,"),
     (("train", "mnist", "--set", "beta"), "--set takes KEY=VALUE, got 'beta'"),
@@ -127,10 +127,12 @@ MISTAKES = [
     (("train", "mnist", "--device", "abacus"), "device 'abacus'"),
     (("train", "--resume", "nowhere"), "no run folder 'nowhere'"),
     (("train", "mnist", "--resume", "nowhere"), "--resume"),
-    (("train", "--resume", "nowhere", "--epochs", "3"), "leave out --set, --epochs, --seed and --out"),
+    (("train", "--resume", "nowhere", "--epochs", "3"), "leave out --set, --epochs, --seed, --out"),
     (("train", "--resume", "nowhere", "--seed", "3"), "--seed"),
     (("evaluate", "nowhere"), "no run folder 'nowhere'"),
     (("evaluate",), "RUN"),
+    (("predict", "nowhere", "x.png"), "no run folder 'nowhere'"),
+    (("predict", "nowhere"), "FILES"),
     (("data", "--data-dir", "no/such/folder"), "no/such/folder"),
     (("trian",), "trian"),
     (("--verison",), "--verison"),

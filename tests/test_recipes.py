@@ -19,7 +19,8 @@ def mnist():
 
 
 def test_the_package_holds_these():
-    assert {"fashion-mnist", "mnist", "mnist-published", "mnist-random"} <= set(recipes.names())
+    images = {"fashion-edges", "fashion-mnist", "mnist", "mnist-published", "mnist-random"}
+    assert images | {"xor", "xor-published", "iris", "table"} <= set(recipes.names())
 
 
 @pytest.mark.parametrize("name", recipes.names())
@@ -27,6 +28,7 @@ def test_packaged_recipes_read_build_and_survive_json(name):
     recipe = recipes.read(name)
     assert recipes.from_dict(json.loads(json.dumps(recipe.as_dict())), name) == recipe
     assert recipes.override(recipe, {}) == recipe
+    recipe = recipes.override(recipe, {"layers": [n or 5 for n in recipe.layers]})  # 0: what the data has
     assert [layer.out_features for layer in build(recipe)] == list(recipe.layers[1:])
     assert {(layer.rule, layer.feedback) for layer in build(recipe)} == {(recipe.rule, recipe.feedback)}
 
@@ -117,7 +119,7 @@ def test_bad_recipe_files(tmp_path, content, message):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("mnits", r"unknown recipe 'mnits'\. Did you mean 'mnist'\? Valid: fashion-mnist, mnist,"),
+        ("mnits", r"unknown recipe 'mnits'\. Did you mean 'mnist'\? Valid: fashion-edges, fashion-mnist, "),
         ("none.toml", r"no recipe file 'none\.toml'"),
         ("", "unknown recipe ''"),
         ("runs/first", "unknown recipe 'runs/first'"),

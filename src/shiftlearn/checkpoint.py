@@ -1,12 +1,16 @@
 """Run folders: settings (JSON), weights and training state (safetensors), written atomically.
 
 =========================  ==========================================================================
-``config.json``            the resolved recipe and the seed, written before the first epoch
+``config.json``            the resolved recipe, the seed, names of the classes and the scaling of a table's columns;
+                           written before the first epoch
 ``metrics.jsonl``          one line an epoch
 ``checkpoint.safetensors`` weights and optimizer after the last whole epoch
 ``weights.safetensors``    the trained weights
 ``test_predictions.csv``   label, prediction, scores and spike times (z) of every test sample
 ``confusion_matrix.csv``   rows: true class, columns: predicted class
+``classes.csv``            precision, recall, F1 and AUC of every class
+``roc.csv``                the ROC curve of every class against the rest
+``repeats.csv``            of repeated runs: when each was solved, and whether it was frozen
 ``metrics.json``           the summary; it is written last and marks the run as finished
 =========================  ==========================================================================
 """
@@ -17,6 +21,7 @@ import hashlib
 import json
 import os
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +31,7 @@ import torch
 from torch import Tensor, nn
 
 from . import recipes
+from .data.features import Features
 from .errors import InputError
 from .model import Model, build
 
@@ -35,6 +41,7 @@ __all__ = [
     "load",
     "load_state",
     "read_config",
+    "require_new",
     "save_model",
     "save_state",
     "write",
@@ -44,6 +51,18 @@ __all__ = [
 CONFIG, METRICS, LOG = "config.json", "metrics.json", "metrics.jsonl"
 WEIGHTS, CHECKPOINT = "weights.safetensors", "checkpoint.safetensors"
 _FORMAT = 1
+# What the summary of each kind of run is about, and the numbers that go with it.
+_FIGURES = {
+    "test_accuracy": ("test_samples", "silent_samples", "tied_samples"),
+    "accuracy_mean": ("accuracy_sd", "folds", "repeats", "silent_samples", "tied_samples"),
+    "success_rate": ("repeats", "solved", "solved_at_the_end", "frozen", "frozen_unsolved"),
+}
+
+
+def require_new(folder: Path) -> None:
+    """InputError if a folder exists and is not empty."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{str(folder)!r} exists and is not an empty folder; name another one, or resume it")
 
 
 def write(path: Path, content: bytes) -> None:
@@ -66,13 +85,26 @@ def write_json(path: Path, value: Any) -> None:
     write(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def write_config(folder: Path, recipe: recipes.Recipe, seed: int) -> None:
-    """Record what a run is, in a folder that exists."""
-    write_json(folder / CONFIG, {"format": _FORMAT, "seed": seed, "recipe": recipe.as_dict()})
+def write_config(folder: Path, recipe: recipes.Recipe, seed: int, **more: Any) -> None:
+    """Record what a run is, in a folder that is made if need be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / CONFIG, {"format": _FORMAT, "seed": seed, "recipe": recipe.as_dict(), **more})
 
 
-def read_config(folder: Path) -> tuple[recipes.Recipe, int]:
-    """The recipe and the seed of a run folder.
+@dataclass(frozen=True)
+class Config:
+    """What ``config.json`` holds: how a run was started, and what its model needs to know of the data."""
+
+    recipe: recipes.Recipe
+    seed: int
+    classes: tuple[str, ...] | None
+    features: Features | None
+    folds: int
+    repeats: int
+
+
+def read_config(folder: Path) -> Config:
+    """The settings of a run folder.
 
     Raises:
         InputError: no such folder, no run folder, or its settings cannot be read.
@@ -88,7 +120,15 @@ def read_config(folder: Path) -> tuple[recipes.Recipe, int]:
             raise InputError(f"{path} has format {config['format']!r}; this version reads format {_FORMAT}")
         if type(config["seed"]) is not int or config["seed"] < 0:
             raise InputError(f"{path}: seed must be a whole number of 0 or more, got {config['seed']!r}")
-        return recipes.from_dict(config["recipe"], source=str(path)), config["seed"]
+        classes, features = config.get("classes"), config.get("features")
+        return Config(
+            recipes.from_dict(config["recipe"], source=str(path)),
+            config["seed"],
+            None if classes is None else tuple(str(name) for name in classes),
+            None if features is None else Features.from_dict(features),
+            int(config.get("folds", 0)),
+            int(config.get("repeats", 0)),
+        )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
@@ -106,17 +146,10 @@ def read_metrics(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         metrics = json.loads(path.read_text(encoding="utf-8"))
-        for key in (
-            "test_accuracy",
-            "train_seconds",
-            "test_samples",
-            "silent_samples",
-            "tied_samples",
-            "epochs",
-            "seed",
-        ):
+        kind = next(key for key in _FIGURES if key in metrics)
+        for key in (kind, *_FIGURES[kind], "train_seconds", "epochs", "seed"):
             metrics[key] + 0
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, StopIteration) as error:
         raise InputError(f"{path} is damaged: {type(error).__name__}: {error}") from None
     return dict(metrics)
 
@@ -126,7 +159,13 @@ def save_model(model: Model, folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"path must be a folder, {str(folder)!r} is a file")
     folder.mkdir(parents=True, exist_ok=True)
-    write_config(folder, model.recipe, model.seed)
+    features = None if model.features is None else model.features.as_dict()
+    write_config(folder, model.recipe, model.seed, classes=model.classes, features=features)
+    save_weights(model, folder)
+
+
+def save_weights(model: Model, folder: Path) -> None:
+    """Write the weights alone, to a folder that has its settings."""
     write(folder / WEIGHTS, _packed(model.network.state_dict()))
 
 
@@ -137,15 +176,15 @@ def load(path: str | Path) -> Model:
         InputError: the folder does not hold one, the run is not finished, or a file is damaged.
     """
     folder = Path(path)
-    recipe, seed = read_config(folder)
+    config = read_config(folder)
     if not (folder / WEIGHTS).is_file():
         raise InputError(
             f"{str(folder)!r} holds no {WEIGHTS}: the run is not finished; "
             f"go on with `shiftlearn train --resume {folder}`"
         )
-    network = build(recipe)
+    network = build(config.recipe)
     _restore(network, _tensors(folder / WEIGHTS)[0], folder / WEIGHTS)
-    return Model(recipe, network.eval(), seed)
+    return Model(config.recipe, network.eval(), config.seed, config.classes, config.features)
 
 
 def save_state(folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer, progress: dict[str, Any]) -> None:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from . import checkpoint, data
+from . import checkpoint, records, tasks
 from .model import Model
 from .nn import first_to_fire, spike_time_scores
 
-__all__ = ["Evaluation", "evaluate", "write_results"]
+__all__ = ["Evaluation", "evaluate", "judge", "write_records", "write_results"]
 
 
 @dataclass(frozen=True)
@@ -50,31 +51,52 @@ class Evaluation:
         np.add.at(matrix, (self.labels, self.predicted), 1)
         return matrix
 
+    def per_class(self, classes: Sequence[str]) -> list[records.Row]:
+        """Precision, recall, F1 and AUC of every class, and their means."""
+        return records.per_class(self.labels, self.predicted, self.scores, classes)
 
-def evaluate(model: Model, split: data.Split = "test", data_dir: str | None = None) -> Evaluation:
+
+def evaluate(model: Model, split: Literal["train", "test"] = "test", data_dir: str | None = None) -> Evaluation:
     """Run a model on a split of its dataset."""
-    images, labels = data.load(model.recipe.dataset, split, data_dir)
-    times = model.spike_times(images)
+    task = tasks.read(model.recipe, model.seed, data_dir, [split])
+    chosen = task.train if split == "train" else task.test
+    return judge(model.spike_times(task.take(chosen)), task.labels[chosen], model.recipe.beta)
+
+
+def judge(times: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], beta: float) -> Evaluation:
+    """What (n, classes) spike times say of samples with known labels."""
     heard = torch.from_numpy(times)
-    scores = spike_time_scores(heard, model.recipe.beta).numpy()
-    return Evaluation(labels.astype(np.int64), first_to_fire(heard).numpy(), times, scores)
+    return Evaluation(labels, first_to_fire(heard).numpy(), times, spike_time_scores(heard, beta).numpy())
+
+
+def write_records(
+    folder: Path, found: Evaluation, classes: Sequence[str], names: Sequence[str], keys: Sequence[Sequence[int]]
+) -> None:
+    """Write predictions, confusion matrix, figures per class and ROC data.
+
+    ``keys`` says for each sample where it comes from, under the headings ``names``.
+    """
+    numbers = range(len(classes))
+    rows = [[*names, "label", "predicted", *(f"score_{k}" for k in numbers), *(f"z_{k}" for k in numbers)]]
+    for key, *row in zip(keys, found.labels, found.predicted, found.scores, found.times, strict=True):
+        rows.append([*map(str, key), *map(str, row[:2]), *map(str, row[2]), *map(str, row[3])])
+    _write_csv(folder / "test_predictions.csv", rows)
+    matrix = [[name, *map(str, counts)] for name, counts in zip(classes, found.confusion(), strict=True)]
+    _write_csv(folder / "confusion_matrix.csv", [["true \\ predicted", *classes], *matrix])
+    arguments = found.labels, found.scores, classes
+    checkpoint.write(folder / "roc.csv", records.as_csv(records.roc(*arguments)))
+    checkpoint.write(folder / "classes.csv", records.as_csv(found.per_class(classes)))
+
+
+def _write_csv(path: Path, rows: Sequence[Sequence[str]]) -> None:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    checkpoint.write(path, text.getvalue().encode())
 
 
 def write_results(folder: Path, model: Model, test: Evaluation, seconds: float) -> dict[str, Any]:
-    """Write predictions, confusion matrix and, last, metrics.json, whose content is returned."""
-    classes = data.DATASETS[model.recipe.dataset].classes
-    rows = io.StringIO()
-    writer = csv.writer(rows)
-    numbers = range(len(classes))
-    writer.writerow(["index", "label", "predicted", *(f"score_{k}" for k in numbers), *(f"z_{k}" for k in numbers)])
-    for index in range(len(test.labels)):
-        row = [index, test.labels[index], test.predicted[index], *test.scores[index], *test.times[index]]
-        writer.writerow(row)
-    checkpoint.write(folder / "test_predictions.csv", rows.getvalue().encode())
-    matrix = io.StringIO()
-    csv.writer(matrix).writerow(["true \\ predicted", *classes])
-    csv.writer(matrix).writerows([name, *counts] for name, counts in zip(classes, test.confusion(), strict=True))
-    checkpoint.write(folder / "confusion_matrix.csv", matrix.getvalue().encode())
+    """Write the records and, last, metrics.json, whose content is returned."""
+    write_records(folder, test, model.classes, ["index"], [[k] for k in range(len(test.labels))])
     metrics = {
         "test_accuracy": test.accuracy,
         "train_seconds": seconds,

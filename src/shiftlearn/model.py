@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from .coding import encoder
+from .coding import coded_width, encoder
+from .data.features import Features
+from .data.tables import Column
+from .edges import edges
 from .errors import InputError
 from .nn import ShiftLinear, first_to_fire, spike_time_scores
 from .recipes import Recipe
@@ -21,8 +26,12 @@ Array = npt.NDArray[np.generic] | Tensor
 _CHUNK = 1000  # samples per forward pass when predicting
 
 
-def build(recipe: Recipe, generator: torch.Generator | None = None) -> nn.Sequential:
-    """The network that a recipe describes, with fresh weights."""
+def build(
+    recipe: Recipe,
+    generator: torch.Generator | Sequence[torch.Generator] | None = None,
+    members: int | None = None,
+) -> nn.Sequential:
+    """The network that a recipe describes, with fresh weights; ``members`` of them as one ensemble."""
     pairs = list(zip(recipe.layers[:-1], recipe.layers[1:], strict=True))
     scales = recipe.init_scale * len(pairs) if len(recipe.init_scale) == 1 else recipe.init_scale
     return nn.Sequential(
@@ -35,6 +44,7 @@ def build(recipe: Recipe, generator: torch.Generator | None = None) -> nn.Sequen
                 init_scale=scale,
                 min_drive=recipe.min_drive,
                 generator=generator,
+                members=members,
             )
             for (inputs, outputs), scale in zip(pairs, scales, strict=True)
         )
@@ -48,26 +58,39 @@ class Model:
         recipe: the settings it was trained with.
         network: the layers, from coded inputs to the spike times of the classes.
         seed: that of its training.
+        classes: their names.
+        features: how the columns of a table are scaled; None for images.
     """
 
-    def __init__(self, recipe: Recipe, network: nn.Sequential, seed: int) -> None:
-        self.recipe, self.network, self.seed = recipe, network, seed
-        self.encode = encoder(recipe.coding, recipe.coding_exponent)
+    def __init__(
+        self,
+        recipe: Recipe,
+        network: nn.Sequential,
+        seed: int,
+        classes: Sequence[str] | None = None,
+        features: Features | None = None,
+    ) -> None:
+        self.recipe, self.network, self.seed, self.features = recipe, network, seed, features
+        self.classes = tuple(classes or map(str, range(recipe.layers[-1])))
+        self.encode = encoder(recipe.coding, recipe.coding_exponent, recipe.coding_cells)
 
-    def spike_times(self, x: Array) -> npt.NDArray[np.float32]:
+    def spike_times(self, x: Array | Sequence[Column]) -> npt.NDArray[np.float32]:
         """(n, classes) z of the output neurons, inf for silence; ``x`` as in :meth:`predict`."""
-        values = self._values(x)
-        device = next(self.network.parameters()).device
-        with torch.no_grad():
-            parts = [self.network(self.encode(part.to(device))).cpu().numpy() for part in torch.split(values, _CHUNK)]
-        result: npt.NDArray[np.float32] = np.concatenate(parts)
-        return result
+        times: npt.NDArray[np.float32] = self.fire(self.values(x)).numpy()
+        return times
 
-    def predict(self, x: Array) -> npt.NDArray[np.int64]:
+    @torch.no_grad()
+    def fire(self, values: Tensor) -> Tensor:
+        """(n, classes) spike times, on the CPU, of what :meth:`values` made of samples."""
+        device = next(self.network.parameters()).device
+        return torch.cat([self.network(self.encode(part.to(device))).cpu() for part in torch.split(values, _CHUNK)])
+
+    def predict(self, x: Array | Sequence[Column]) -> npt.NDArray[np.int64]:
         """Labels (n,) of samples as their dataset holds them.
 
         Args:
-            x: (n, features), or (n, rows, columns) of an image; uint8 from 0 to 255 or floats from 0 to 1.
+            x: (n, features), or (n, rows, columns) of an image; uint8 from 0 to 255 or floats from 0 to 1. For a model
+                of a table (n, columns) of numbers in its own units, or the columns as a sequence of arrays.
 
         Returns:
             The class whose neuron fires first; of tied ones the lowest, 0 if all are silent.
@@ -78,7 +101,7 @@ class Model:
         labels: npt.NDArray[np.int64] = first_to_fire(torch.from_numpy(self.spike_times(x))).numpy()
         return labels
 
-    def predict_proba(self, x: Array) -> npt.NDArray[np.float32]:
+    def predict_proba(self, x: Array | Sequence[Column]) -> npt.NDArray[np.float32]:
         """(n, classes) softmax(−β z) of the spike times: scores that sum to 1, not calibrated probabilities."""
         times = torch.from_numpy(self.spike_times(x))
         scores: npt.NDArray[np.float32] = spike_time_scores(times, self.recipe.beta).numpy()
@@ -90,10 +113,14 @@ class Model:
 
         save_model(self, Path(path))
 
-    def _values(self, x: Array) -> Tensor:
+    def values(self, x: Array | Sequence[Column]) -> Tensor:
+        """(n, features) of what is coded: uint8, or floats from 0 to 1."""
+        if self.features is not None:
+            return torch.from_numpy(self.features.transform(_columns(x, len(self.features.names))))
         array = x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asarray(x)
-        values = torch.from_numpy(_supported(array))
-        features = self.recipe.layers[0]
+        array = _supported(array)
+        values = torch.from_numpy(edges(array) if self.recipe.preprocess == "edges" else array)
+        features = self.recipe.layers[0] // coded_width(self.recipe.coding, 1, self.recipe.coding_cells)
         if values.ndim < 2 or math.prod(values.shape[1:]) != features:
             side = math.isqrt(features)
             image = f" or (n, {side}, {side})" if side * side == features else ""
@@ -102,7 +129,18 @@ class Model:
         return values
 
 
-def _supported(x: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+def _columns(x: Array | Sequence[Column], count: int) -> Sequence[Column]:
+    if isinstance(x, list | tuple):
+        return x
+    array = x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asarray(x)
+    if array.ndim != 2 or array.shape[1] != count:
+        raise InputError(f"x must have shape (n, {count}), one column per feature, got {tuple(array.shape)}")
+    if not np.issubdtype(array.dtype, np.number):
+        raise InputError(f"x must hold numbers, or be a sequence of {count} columns, got {array.dtype}")
+    return list(array.T.astype(np.float64))
+
+
+def _supported(x: npt.NDArray[np.generic]) -> npt.NDArray[Any]:
     if x.dtype != np.uint8 and not np.issubdtype(x.dtype, np.floating):
         raise InputError(f"x must be uint8 (0 to 255) or floating (0 to 1), got {x.dtype}")
     return np.array(x, dtype=np.float32 if x.dtype != np.uint8 else np.uint8, order="C")

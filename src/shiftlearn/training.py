@@ -7,11 +7,9 @@ import time
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 
-from . import checkpoint, data
-from .coding import encoder
+from . import checkpoint, tasks
 from .errors import InputError
 from .evaluation import evaluate, write_results
 from .learner import Learner, random_state
@@ -47,20 +45,21 @@ def start(
     Raises:
         InputError: the folder exists and is not empty, or a setting, the device or the data do not serve.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{str(folder)!r} exists and is not an empty folder; name another one, or resume it")
+    checkpoint.require_new(folder)
     run = _Run(recipe, seed, device, data_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    checkpoint.write_config(folder, recipe, seed)
+    run.write_config(folder)
     return run.finish(folder, reporter)
 
 
 def resume(folder: Path, reporter: Reporter, device: str = "cpu", data_dir: str | None = None) -> dict[str, Any] | None:
     """Go on with a run from its last whole epoch, or from the start if there is none. None: it is finished."""
-    recipe, seed = checkpoint.read_config(folder)
+    config = checkpoint.read_config(folder)
     if checkpoint.read_metrics(folder) is not None:
         return None
-    return _Run(recipe, seed, device, data_dir).finish(folder, reporter)
+    run = _Run(config.recipe, config.seed, device, data_dir)
+    if (run.model.features, run.model.classes) != (config.features, config.classes or run.model.classes):
+        raise InputError(f"{config.recipe.dataset} is not what this run began with: its columns or classes differ")
+    return run.finish(folder, reporter)
 
 
 class _Run:
@@ -69,27 +68,27 @@ class _Run:
     def __init__(self, recipe: Recipe, seed: int, device: str, data_dir: str | None) -> None:
         if seed < 0:
             raise InputError(f"seed must be 0 or more, got {seed}")
-        self.recipe, self.seed, self.data_dir = recipe, seed, data_dir
         self.device = _device(device)
-        self.network = build(recipe, random_state(seed, 0)).to(self.device)
-        images, labels = data.load(recipe.dataset, "train", data_dir)
-        features, classes = images[0].size, len(data.DATASETS[recipe.dataset].classes)
-        if recipe.layers[0] != features or recipe.layers[-1] != classes:
+        task = tasks.read(recipe, seed, data_dir, ["train"])
+        features = task.scale(recipe, task.train)
+        self.recipe, self.seed, self.data_dir = tasks.fitted(recipe, task, features), seed, data_dir
+        train = len(task.train) - recipe.validation
+        if train < 1:
             raise InputError(
-                f"layers must begin with {features} and end with {classes} for {recipe.dataset}, "
-                f"got {list(recipe.layers)}"
+                f"validation must be less than the {len(task.train)} training samples, got {recipe.validation}"
             )
-        if recipe.validation >= len(images):
-            raise InputError(
-                f"validation must be less than the {len(images)} training samples, got {recipe.validation}"
-            )
-        x = torch.from_numpy(images.reshape(len(images), features)).to(self.device)
-        y = torch.from_numpy(labels.astype(np.int64)).to(self.device)
-        train = len(x) - recipe.validation
+        self.network = build(self.recipe, random_state(seed, 0)).to(self.device)
+        self.model = Model(self.recipe, self.network, seed, task.classes, features)
+        x = self.model.values(task.take(task.train)).to(self.device)
+        y = torch.from_numpy(task.labels[task.train]).to(self.device)
         self.x, self.y, self.held_out = x[:train], y[:train], (x[train:], y[train:])
-        self.encode = encoder(recipe.coding, recipe.coding_exponent)
-        self.learner = Learner(self.network, recipe)
+        self.learner = Learner(self.network, self.recipe)
         self.batches = -(-train // recipe.batch)
+
+    def write_config(self, folder: Path) -> None:
+        """Record what this run is."""
+        features = None if self.model.features is None else self.model.features.as_dict()
+        checkpoint.write_config(folder, self.recipe, self.seed, classes=self.model.classes, features=features)
 
     def finish(self, folder: Path, reporter: Reporter) -> dict[str, Any]:
         """Train the epochs that are left, then read the test set and write the results."""
@@ -103,9 +102,9 @@ class _Run:
                 file.write(json.dumps(record) + "\n")
             checkpoint.save_state(folder, self.network, self.learner.optimizer, progress)
             reporter.epoch(record)
-        model = Model(self.recipe, self.network.eval(), self.seed)
-        model.save(folder)
-        return write_results(folder, model, evaluate(model, "test", self.data_dir), progress["seconds"])
+        self.network.eval()
+        checkpoint.save_weights(self.model, folder)
+        return write_results(folder, self.model, evaluate(self.model, "test", self.data_dir), progress["seconds"])
 
     def _epoch(self, epoch: int, reporter: Reporter) -> dict[str, Any]:
         began = time.perf_counter()
@@ -113,7 +112,7 @@ class _Run:
         loss_sum, right, done = torch.zeros((), device=self.device), torch.zeros((), device=self.device), 0
         for number, chosen in enumerate(torch.split(order, self.recipe.batch), start=1):
             self.learner.set_rates((epoch - 1 + (number - 1) / self.batches) / self.recipe.epochs)
-            loss, z = self.learner.step(self.encode(self.x[chosen]), self.y[chosen])
+            loss, z = self.learner.step(self.model.encode(self.x[chosen]), self.y[chosen])
             loss_sum += loss * len(chosen)
             right += (first_to_fire(z) == self.y[chosen]).sum()
             done += len(chosen)
@@ -127,9 +126,8 @@ class _Run:
             "samples_per_second": done / (time.perf_counter() - began),
         }
         if self.recipe.validation:
-            model = Model(self.recipe, self.network, self.seed)
             x, y = self.held_out
-            record["validation_accuracy"] = float(np.mean(model.predict(x) == y.cpu().numpy()))
+            record["validation_accuracy"] = float((first_to_fire(self.model.fire(x)) == y.cpu()).double().mean())
         record["seconds"] = time.perf_counter() - began
         return record
 

@@ -36,7 +36,9 @@ def _root(
 
 @app.command()
 def train(
-    recipe: Annotated[str | None, typer.Argument(help="A recipe of the package, or a path to a .toml file.")] = None,
+    recipe: Annotated[
+        str | None, typer.Argument(help="A recipe of the package, a .toml file, or a CSV file to classify.")
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; can be repeated."),
@@ -52,11 +54,24 @@ def train(
     data_dir: Annotated[str | None, typer.Option(help="Folder that holds mnist/, fashion-mnist/.")] = None,
     out: Annotated[str | None, typer.Option(help="Run folder; default: a new one in runs/.")] = None,
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with this run folder.")] = None,
+    target: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Of a CSV file: the column of the classes; default: the last.")
+    ] = None,
+    folds: Annotated[int | None, typer.Option(help="Tables: cross-validate with so many folds.")] = None,
+    repeats: Annotated[int | None, typer.Option(help="Tables: so many random partitions into folds.")] = None,
+    compare: Annotated[
+        bool, typer.Option(help="With --folds: scikit-learn's classifiers on the same folds.", show_default=False)
+    ] = True,
+    repeat: Annotated[
+        int | None, typer.Option(help="XOR: train so many networks, and count those that solve it.")
+    ] = None,
 ) -> None:
     """Train by a recipe, for example: shiftlearn train mnist --epochs 5 --set beta=2"""
+    from .train import Plan
     from .train import train as run
 
-    run(recipe, set_ or [], epochs, seed, device, threads, data_dir, out, resume)
+    plan = Plan(folds=folds, repeats=repeats, compare=compare, repeat=repeat)
+    run(recipe, set_ or [], epochs, seed, device, threads, data_dir, out, resume, target, plan)
 
 
 @app.command()
@@ -71,14 +86,50 @@ def evaluate(
 
 
 @app.command()
-def data(data_dir: Annotated[str | None, typer.Option(help="Look in this folder alone.")] = None) -> None:
-    """List the datasets and where each was found."""
-    from ..data import DATASETS, find
+def predict(
+    run: Annotated[str, typer.Argument(help="A run folder.")],
+    files: Annotated[list[str], typer.Argument(help="PNG, IDX or .npy images, or CSV rows.")],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Classify samples with a trained model, for example: shiftlearn predict runs/first digit.png"""
+    from .predict import predict as show
 
-    for name, dataset in DATASETS.items():
-        folder = find(name, data_dir)
-        place = str(folder) if folder else "not found: downloaded when first used" if data_dir is None else "not there"
-        typer.echo(f"{name:14} {place}\n{'':14} {dataset.origin}")
+    show(run, files, json)
+
+
+data_app = typer.Typer(invoke_without_command=True)
+app.add_typer(data_app, name="data")
+
+
+@data_app.callback()
+def data(
+    context: typer.Context,
+    data_dir: Annotated[str | None, typer.Option(help="Look in this folder alone.")] = None,
+) -> None:
+    """List the datasets and where each was found, or draw one: shiftlearn data show mnist --out grid.png"""
+    context.obj = data_dir
+    if context.invoked_subcommand is None:
+        from .data import listing
+
+        listing(data_dir)
+
+
+@data_app.command("show")
+def data_show(
+    context: typer.Context,
+    dataset: Annotated[str, typer.Argument(help="A dataset: mnist, fashion-mnist.")],
+    out: Annotated[str, typer.Option(metavar="FILE.png", help="The picture; one that is there is replaced.")],
+    split: Annotated[str, typer.Option(help="train or test.")] = "train",
+    count: Annotated[int, typer.Option(help="Samples to draw, 1 to 1000.")] = 25,
+    seed: Annotated[int, typer.Option(help="Which samples are drawn follows from it.")] = 0,
+    coding: Annotated[str, typer.Option(help="From pixels to spike times: latency, binarised.")] = "latency",
+    preprocess: Annotated[str, typer.Option(help="none, or edges.")] = "none",
+    data_dir: Annotated[str | None, typer.Option(help="Folder that holds mnist/, fashion-mnist/.")] = None,
+) -> None:
+    """Draw samples and their spike times, for example: shiftlearn data show fashion-mnist --out grid.png"""
+    from .data import show
+
+    show(dataset, split, count, seed, coding, preprocess, data_dir or context.obj, out)
 
 
 def main() -> None:

@@ -13,6 +13,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..training import Reporter
 
+_LINES = 50  # about so many for a whole run, at most twice that
+
 
 @contextmanager
 def reporter(epochs: int) -> Iterator[Reporter]:
@@ -43,6 +45,8 @@ class _Lines:
             self.began, self.first = time.perf_counter(), epoch
 
     def epoch(self, record: dict[str, Any]) -> None:
+        if record["epoch"] % max(1, self.epochs // _LINES) and record["epoch"] != self.epochs:
+            return
         left = self._left(record["epoch"])
         validation = record.get("validation_accuracy")
         parts = [

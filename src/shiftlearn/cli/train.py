@@ -3,15 +3,36 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from .. import checkpoint, recipes, training
+from .. import checkpoint, recipes, records, training
+from ..cross_validation import cross_validate
 from ..errors import InputError
 from ..evaluation import evaluate as measure
+from ..repeats import repeat
+from .predict import print_table
 from .progress import reporter
+from .summary import print_summary
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Whether one network is trained, or many."""
+
+    folds: int | None = None
+    repeats: int | None = None
+    compare: bool = True
+    repeat: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.repeats is not None and self.folds is None:
+            raise InputError("--repeats needs --folds: it counts the partitions of a cross-validation")
+        if self.repeat is not None and self.folds is not None:
+            raise InputError("--repeat (of XOR) and --folds (of a table) exclude each other")
 
 
 def train(
@@ -24,56 +45,90 @@ def train(
     data_dir: str | None,
     out: str | None,
     resume: str | None,
+    target: str | None,
+    plan: Plan,
 ) -> None:
     if (name is None) == (resume is None):
-        raise InputError(f"name a recipe ({', '.join(recipes.names())}), or --resume a run folder")
-    if resume is not None and (settings or epochs is not None or seed is not None or out is not None):
-        raise InputError("--resume goes by the settings of the run: leave out --set, --epochs, --seed and --out")
+        raise InputError(f"name a recipe ({', '.join(recipes.names())}) or a CSV file, or --resume a run folder")
+    if resume is not None and (settings or plan != Plan(compare=plan.compare) or {epochs, seed, out, target} != {None}):
+        raise InputError(
+            "--resume goes by the settings of the run: leave out --set, --epochs, --seed, --out, --target, --folds, "
+            "--repeats and --repeat"
+        )
     if threads:
         import torch
 
         torch.set_num_threads(threads)
     changed: dict[str, Any] = {}
+    metrics = None
     if resume is not None:
         folder = Path(resume)
-        recipe, _ = checkpoint.read_config(folder)
+        config, metrics = checkpoint.read_config(folder), checkpoint.read_metrics(folder)
+        recipe, seed = config.recipe, config.seed
+        if config.folds:
+            plan = Plan(config.folds, config.repeats, plan.compare)
+        elif config.repeats:
+            plan = Plan(repeat=config.repeats)
     else:
         assert name is not None
         seed = seed or 0
         changed = _settings(settings, epochs)
-        recipe = recipes.override(recipes.read(name), changed)
+        recipe = recipes.override(_recipe(name, target), changed)
         folder = Path(out) if out else _new_folder(Path("runs"), f"{Path(name).stem}-seed{seed}")
+        checkpoint.require_new(folder)
     typer.echo(recipe.description)
     if changed:
         typer.echo("changed: " + ", ".join(f"{key} = {recipe.as_dict()[key]}" for key in changed))
     typer.echo(f"run folder: {folder}")
+    if metrics is not None:
+        typer.echo("this run is finished; nothing is left to do")
+        print_summary(folder, metrics)
+        return
     try:
         with reporter(recipe.epochs) as watch:
-            metrics = (
-                training.resume(folder, watch, device, data_dir)
-                if resume is not None
-                else training.start(recipe, folder, seed or 0, watch, device, data_dir)
-            )
+            if (plan.folds or plan.repeat) is not None and device != "cpu":
+                raise InputError(f"--folds and --repeat run on the CPU, got --device {device}")
+            if plan.folds is not None:
+                metrics = cross_validate(recipe, folder, seed, plan.folds, plan.repeats or 1, watch, plan.compare)
+            elif plan.repeat is not None:
+                metrics = repeat(recipe, folder, seed, plan.repeat, watch)
+            elif resume is not None:
+                metrics = training.resume(folder, watch, device, data_dir)
+            else:
+                metrics = training.start(recipe, folder, seed, watch, device, data_dir)
     except KeyboardInterrupt:
         begun = (folder / checkpoint.CONFIG).is_file()
         typer.echo(
             f"\ninterrupted; go on with: shiftlearn train --resume {folder}" if begun else "\ninterrupted", err=True
         )
         sys.exit(130)
-    if metrics is None:
-        typer.echo("this run is finished; nothing is left to do")
-        metrics = checkpoint.read_metrics(folder)
     assert metrics is not None
-    _summary(folder, metrics)
+    print_summary(folder, metrics)
+
+
+def _recipe(name: str, target: str | None) -> recipes.Recipe:
+    """A recipe by name or file; for a CSV file, the recipe "table"."""
+    path = Path(name)
+    if name in recipes.names() or path.suffix == ".toml" or not (path.suffix or path.exists()):
+        if target is not None:
+            raise InputError(f"--target names a column of a CSV file, but {name} is a recipe")
+        return recipes.read(name)
+    return recipes.override(recipes.read("table"), {"dataset": str(path.absolute()), "target": target or ""})
 
 
 def evaluate(run: str, data_dir: str | None) -> None:
     folder = Path(run)
+    config, metrics = checkpoint.read_config(folder), checkpoint.read_metrics(folder)
+    if config.folds or config.repeats:
+        if metrics is None:
+            raise InputError(f"{run!r} is not finished; go on with `shiftlearn train --resume {run}`")
+        print_summary(folder, metrics)
+        return
     model = checkpoint.load(folder)
     result = measure(model, "test", data_dir)
+    print_table(records.table(result.per_class(model.classes)))
     typer.echo(f"test accuracy {result.accuracy:.4%} ({len(result.labels)} samples of {model.recipe.dataset})")
     typer.echo(f"silent samples {result.silent}, tied samples {result.ties}")
-    metrics = checkpoint.read_metrics(folder)
     if metrics is not None:
         stored = metrics["test_accuracy"]
         same = "the same as" if stored == result.accuracy else "NOT the same as"
@@ -97,12 +152,3 @@ def _settings(pairs: list[str], epochs: int | None) -> dict[str, Any]:
 def _new_folder(parent: Path, stem: str) -> Path:
     names = [stem, *(f"{stem}-{k}" for k in range(2, 10_000))]
     return next(parent / name for name in names if not (parent / name).exists())
-
-
-def _summary(folder: Path, metrics: dict[str, Any]) -> None:
-    typer.echo(
-        f"test accuracy {metrics['test_accuracy']:.2%} on {metrics['test_samples']} samples "
-        f"({metrics['silent_samples']} silent, {metrics['tied_samples']} tied), "
-        f"{metrics['epochs']} epochs in {metrics['train_seconds']:.0f} s, seed {metrics['seed']}"
-    )
-    typer.echo(f"check it with: shiftlearn evaluate {folder}")

@@ -18,9 +18,20 @@ using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
 template <class T>
 struct Spike { Bits<T> key; int32_t channel; };
 
+constexpr int64_t kFew = 32;
+
 // Stable, ascending by key; keys lie in 0 … largest. The result ends up in `spikes`.
 template <class T>
 void radix_sort(std::vector<Spike<T>>& spikes, std::vector<Spike<T>>& spare, int64_t n, Bits<T> largest) {
+  if (n <= kFew) {  // counting would cost more than it saves
+    for (int64_t i = 1; i < n; ++i) {
+      const Spike<T> spike = spikes[i];
+      int64_t at = i;
+      for (; at > 0 && spikes[at - 1].key > spike.key; --at) spikes[at] = spikes[at - 1];
+      spikes[at] = spike;
+    }
+    return;
+  }
   int bits = 0;
   while (bits < int(8 * sizeof(T)) && (largest >> bits) != 0) ++bits;
   const int passes = (bits + 8) / 9;

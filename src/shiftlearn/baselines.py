@@ -1,0 +1,58 @@
+"""scikit-learn's classifiers on the folds of a cross-validation, to print beside a spiking network."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .data.features import Features
+from .tasks import Samples
+
+__all__ = ["accuracies"]
+
+Index = npt.NDArray[np.int64]
+
+
+def _classifiers() -> dict[str, Any]:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neural_network import MLPClassifier
+    from sklearn.svm import SVC
+
+    return {
+        "logistic regression": LogisticRegression(max_iter=1000),
+        "RBF SVM": SVC(),
+        "MLP": MLPClassifier(max_iter=500, random_state=0),
+    }
+
+
+def accuracies(
+    folds: Sequence[tuple[Index, Index]],
+    labels: Index,
+    fit: Callable[[Index], Features | None],
+    samples: Samples,
+) -> dict[str, list[float]]:
+    """Test accuracy of each classifier, with scikit-learn's defaults, in each fold (training rows, test rows).
+
+    They get the inputs of the spiking network, ``fit(training rows)``, standardised.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    result: dict[str, list[float]] = {name: [] for name in _classifiers()}
+    for train, test in folds:
+        features = fit(train)
+        assert features is not None
+        assert isinstance(samples, tuple)
+        x = features.transform(samples)
+        for name, classifier in _classifiers().items():
+            model = make_pipeline(StandardScaler(), classifier)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)  # the defaults are what is compared
+                model.fit(x[train], labels[train])
+            result[name].append(float(model.score(x[test], labels[test])))
+    return result

@@ -1,0 +1,46 @@
+"""``shiftlearn data`` and its subcommands."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import cast
+
+import typer
+
+from ..data import DATASETS, Split, find
+from ..errors import InputError
+
+
+def listing(data_dir: str | None) -> None:
+    for name, dataset in DATASETS.items():
+        folder = find(name, data_dir)
+        place = str(folder) if folder else "not found: downloaded when first used" if data_dir is None else "not there"
+        typer.echo(f"{name:14} {place}\n{'':14} {dataset.origin}")
+
+
+def show(
+    dataset: str,
+    split: str,
+    count: int,
+    seed: int,
+    coding: str,
+    preprocess: str,
+    data_dir: str | None,
+    out: str,
+) -> None:
+    path = Path(out)
+    if path.suffix.lower() != ".png":
+        raise InputError(f"--out must end in .png, got {out!r}")
+    if path.is_dir():
+        raise InputError(f"--out must be a file, {out!r} is a folder")
+    if not path.parent.is_dir():
+        raise InputError(f"--out: the folder {str(path.parent)!r} does not exist")
+    from ..checkpoint import write
+    from ..data.show import show as draw
+
+    picture = draw(dataset, cast(Split, split), count, seed, coding, preprocess, data_dir=data_dir)
+    content = io.BytesIO()
+    picture.save(content, "PNG")
+    write(path, content.getvalue())
+    typer.echo(f"{path}: {count} samples of {dataset} ({split}), {picture.width} x {picture.height} pixels")

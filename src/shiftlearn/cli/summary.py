@@ -1,0 +1,67 @@
+"""What a person reads at the end of a run."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from .. import records
+from .predict import print_table
+
+_WIDEST = 40  # characters of a histogram's bar
+
+
+def print_summary(folder: Path, metrics: dict[str, Any]) -> None:
+    """The figures of a finished run, by its kind."""
+    if "success_rate" in metrics:
+        _repeated(metrics)
+    elif "accuracy_mean" in metrics:
+        _cross_validated(folder, metrics)
+    else:
+        typer.echo(
+            f"test accuracy {metrics['test_accuracy']:.2%} on {metrics['test_samples']} samples "
+            f"({metrics['silent_samples']} silent, {metrics['tied_samples']} tied), "
+            f"{metrics['epochs']} epochs in {metrics['train_seconds']:.0f} s, seed {metrics['seed']}"
+        )
+        typer.echo(f"check it with: shiftlearn evaluate {folder}")
+
+
+def _repeated(metrics: dict[str, Any]) -> None:
+    low, high = metrics["success_interval_95"]
+    typer.echo(
+        f"solved {metrics['solved']} of {metrics['repeats']} runs within {metrics['epochs']} epochs: "
+        f"{metrics['success_rate']:.1%} (95 % interval {low:.1%} to {high:.1%}), {metrics['train_seconds']:.0f} s"
+    )
+    typer.echo(f"still solved after the last epoch: {metrics['solved_at_the_end']}")
+    typer.echo(
+        f"frozen because a delay fell to 0 or below: {metrics['frozen']}, "
+        f"of them {metrics['frozen_unsolved']} before they had solved it"
+    )
+    if not metrics["solved"]:
+        return
+    typer.echo(f"epochs to solution (median {metrics['median_epochs_to_solution']:g}):")
+    most = max(count for _, _, count in metrics["histogram"])
+    for first, after, count in metrics["histogram"]:
+        typer.echo(f"{first:5} to {after - 1:3}  {'█' * round(_WIDEST * count / most):{_WIDEST}}  {count}")
+
+
+def _cross_validated(folder: Path, metrics: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    with open(folder / "classes.csv", encoding="utf-8", newline="") as file:
+        rows = [
+            {k: v if k == "class" else int(v) if k == "samples" else float(v) if v else None for k, v in row.items()}
+            for row in csv.DictReader(file)
+        ]
+    print_table(records.table(rows))
+    table = Table("", "mean accuracy", "sd over folds")
+    for name, found in {"shiftlearn": metrics, **metrics["compared"]}.items():
+        table.add_row(name, f"{found['accuracy_mean']:.2%}", f"{found['accuracy_sd']:.2%}")
+    print_table(table)
+    typer.echo(
+        f"{metrics['repeats']} x {metrics['folds']} folds in {metrics['train_seconds']:.0f} s, seed {metrics['seed']} "
+        f"({metrics['silent_samples']} silent, {metrics['tied_samples']} tied of {metrics['test_samples']} answers)"
+    )

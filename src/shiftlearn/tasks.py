@@ -1,0 +1,121 @@
+"""What a recipe trains on: images, tables, XOR; their splits, and the sizes of the network that fits them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from . import data
+from .coding import coded_width
+from .data.features import Features
+from .data.tables import TABLES, Column, Table, load_table, read_csv
+from .errors import InputError, unknown_name
+from .recipes import Recipe
+
+__all__ = ["Task", "fitted", "read"]
+
+Samples = npt.NDArray[np.generic] | tuple[Column, ...]
+_XOR = np.array([[0.01, 0.01], [0.01, 0.99], [0.99, 0.01], [0.99, 0.99]], dtype=np.float32)  # as published
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """Labelled samples of a recipe's dataset.
+
+    Attributes:
+        samples: (n, …) uint8 images or floats from 0 to 1, or the columns of a table.
+        labels: (n,) int64.
+        classes: their names.
+        train, test: numbers of the samples to train on and to test with.
+        names: of the columns, for tables.
+    """
+
+    samples: Samples
+    labels: npt.NDArray[np.int64]
+    classes: tuple[str, ...]
+    train: npt.NDArray[np.int64]
+    test: npt.NDArray[np.int64]
+    names: tuple[str, ...] | None = None
+
+    def take(self, index: npt.NDArray[np.int64]) -> Samples:
+        """Some of the samples, in that order."""
+        return tuple(c[index] for c in self.samples) if isinstance(self.samples, tuple) else self.samples[index]
+
+    def scale(self, recipe: Recipe, index: npt.NDArray[np.int64]) -> Features | None:
+        """The scaling of a table's columns, fitted on some of its rows; None for what needs none."""
+        if self.names is None or not isinstance(self.samples, tuple):
+            return None
+        return Features.fit(self.names, [c[index] for c in self.samples], recipe.scaling)
+
+
+def read(recipe: Recipe, seed: int, data_dir: str | None, parts: Sequence[Literal["train", "test"]]) -> Task:
+    """The dataset of a recipe; of images only the ``parts`` asked for are read.
+
+    A table is split at random (stratified; the split follows from ``seed``), ``recipe.test_share`` of it to test;
+    without ``parts`` it is left whole. XOR is trained on and tested with its four samples.
+
+    Raises:
+        InputError: an unknown dataset, or data that do not serve.
+    """
+    name = recipe.dataset
+    if name in data.DATASETS:
+        loaded = {part: data.load(name, part, data_dir) for part in parts}
+        images = np.concatenate([x for x, _ in loaded.values()]) if len(loaded) > 1 else next(iter(loaded.values()))[0]
+        labels = np.concatenate([y for _, y in loaded.values()]).astype(np.int64)
+        train = np.arange(len(loaded["train"][1]) if "train" in loaded else 0)
+        return Task(images, labels, data.DATASETS[name].classes, train, np.arange(len(train), len(labels)))
+    if name == "xor":
+        four = np.arange(4)
+        return Task(_XOR, np.array([0, 1, 1, 0]), ("0", "1"), four, four)
+    table = _table(recipe)
+    none = np.arange(0)
+    train, test = _split(table, recipe.test_share, seed) if parts else (none, none)
+    return Task(table.columns, table.labels, table.classes, train, test, table.names)
+
+
+def fitted(recipe: Recipe, task: Task, features: Features | None) -> Recipe:
+    """The recipe with the sizes of the first and last layer, where they are 0, taken from the data.
+
+    Raises:
+        InputError: ``layers`` does not fit the data.
+    """
+    width = features.width if features else int(np.prod(np.shape(task.samples)[1:]))
+    inputs, classes = coded_width(recipe.coding, width, recipe.coding_cells), len(task.classes)
+    first, *hidden, last = recipe.layers
+    if first not in (0, inputs) or last not in (0, classes):
+        raise InputError(
+            f"layers must begin with {inputs} and end with {classes} for {recipe.dataset} (or with 0, which stands for "
+            f"them), got {list(recipe.layers)}"
+        )
+    return dataclasses.replace(recipe, layers=(inputs, *hidden, classes))
+
+
+def _table(recipe: Recipe) -> Table:
+    if recipe.dataset in TABLES:
+        return load_table(recipe.dataset)
+    path = Path(recipe.dataset)
+    if not path.suffix and not path.exists():
+        raise unknown_name("dataset", recipe.dataset, [*data.DATASETS, *TABLES, "xor"])
+    return read_csv(path, recipe.target or None)
+
+
+def _split(table: Table, share: float, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Training and test rows, stratified, in random order."""
+    from sklearn.model_selection import train_test_split
+
+    try:
+        train, test = train_test_split(
+            np.arange(len(table.labels)), test_size=share, stratify=table.labels, random_state=seed % 2**32
+        )
+    except ValueError:
+        counts = np.bincount(table.labels)
+        raise InputError(
+            f"{table.name} cannot be split into training and test rows with every class in both: its {len(counts)} "
+            f"classes have {counts.min()} to {counts.max()} rows, and test_share is {share}"
+        ) from None
+    return train, test

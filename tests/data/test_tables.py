@@ -1,0 +1,447 @@
+"""Tables: what a file's cells become, and that every file that is none ends in an InputError that says why."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shiftlearn.data.delimited import MISSING
+from shiftlearn.data.tables import TABLES, Column, Table, load_table, read_csv, read_rows
+from shiftlearn.errors import InputError
+
+few = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "table.csv"
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def read(path: Path, content: str | bytes, **options: object) -> Table:
+    return read_csv(write(path, content), **options)
+
+
+def fails(path: Path, content: str | bytes, reason: str, **options: object) -> None:
+    with pytest.raises(InputError, match=f"{re.escape(path.name)}: {reason}"):
+        read(path, content, **options)
+
+
+def lists(columns: tuple[Column, ...]) -> list[list[object]]:
+    """The columns with NaN as None, to be compared by ==."""
+    return [[None if value != value else value for value in column.tolist()] for column in columns]
+
+
+# Embedded tables
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "width", "classes"),
+    [
+        ("breast-cancer", 569, 30, ("benign", "malignant")),
+        ("digits", 1797, 64, tuple("0123456789")),
+        ("iris", 150, 4, ("setosa", "versicolor", "virginica")),
+        ("wine", 178, 13, ("class_0", "class_1", "class_2")),
+    ],
+)
+def test_embedded_tables(name: str, rows: int, width: int, classes: tuple[str, ...]) -> None:
+    table = load_table(name)
+    assert (table.name, table.classes, len(table.names)) == (name, classes, width)
+    assert [(column.dtype, column.shape) for column in table.columns] == [(np.float64, (rows,))] * width
+    assert (table.labels.dtype, table.labels.shape) == (np.int64, (rows,))
+    assert name in TABLES
+
+
+def test_embedded_labels_follow_the_sorted_classes() -> None:
+    from sklearn.datasets import load_breast_cancer
+
+    bunch = load_breast_cancer()  # its own classes are malignant, benign
+    table = load_table("breast-cancer")
+    np.testing.assert_array_equal(
+        [table.classes[label] for label in table.labels], bunch.target_names[bunch.target].tolist()
+    )
+    np.testing.assert_array_equal(np.stack(table.columns, 1), bunch.data)
+
+
+def test_unknown_table_and_no_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(
+        InputError, match=r"unknown table 'irs'. Did you mean 'iris'.*breast-cancer, digits, iris, wine"
+    ):
+        load_table("irs")
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(InputError, match="'iris' comes with scikit-learn: pip install scikit-learn"):
+        load_table("iris")
+
+
+def test_take(path: Path) -> None:
+    table = read(path, "a,b,t\n1,x,0\n2,y,1\n3,,0\n")
+    assert lists(table.take(np.array([2, 0]))) == [[3, 1], [None, "x"]]
+    assert lists(table.take(table.labels == 1)) == [[2], ["y"]]
+    assert lists(table.take(slice(1))) == [[1], ["x"]]
+
+
+# Cells
+
+
+def test_numbers_text_and_missing(path: Path) -> None:
+    table = read(path, "size, colour ,sort\n 1.5 ,red,b\nNA,,a\n-2e3,Dark blue,a\n")
+    assert (table.name, table.names, table.classes) == ("table", ("size", "colour"), ("a", "b"))
+    assert [column.dtype for column in table.columns] == [np.float64, np.object_]
+    assert lists(table.columns) == [[1.5, None, -2000], ["red", None, "Dark blue"]]
+    assert table.labels.tolist() == [1, 0, 0]
+
+
+@pytest.mark.parametrize("missing", [*sorted(MISSING), "NaN", "N/A", "Null", "nOnE"])
+def test_missing_markers(path: Path, missing: str) -> None:
+    table = read(path, f"x,y,t\n1,red,a\n{missing},{missing},b\n")
+    assert lists(table.columns) == [[1, None], ["red", None]]
+    reason = rf"line 4: the target \(column 't'\) is missing, {re.escape(repr(missing))} given"
+    fails(path, f"x,y,t\n1,red,a\n\n2,red,{missing}\n", reason)
+
+
+def test_all_missing_column_is_kept_as_numbers(path: Path) -> None:
+    table = read(path, "x,y,t\n,1,a\n?,2,b\n")
+    assert lists(table.columns) == [[None, None], [1, 2]]
+    assert table.columns[0].dtype == np.float64
+
+
+def test_a_single_word_makes_a_column_text(path: Path) -> None:
+    assert lists(read(path, "x,t\n1,a\n2,b\nthree,a\n1_000,b\n").columns) == [["1", "2", "three", "1_000"]]
+    assert lists(read(path, "x,t\n1,a\n1_000,b\n").columns) == [["1", "1_000"]]
+
+
+@pytest.mark.parametrize("cell", ["inf", "-Infinity", "1e999"])
+def test_infinite_numbers(path: Path, cell: str) -> None:
+    fails(path, f"x,t\n1,a\n\n{cell},b\n", f"line 4, column 'x': '{cell}' given, expected a finite number")
+    fails(path, f"x,t\n1,1\n\n1,{cell}\n", f"line 4, column 't': '{cell}' given, expected a finite number")
+    assert lists(read(path, f"x,t\n{cell},a\nbig,b\n").columns) == [[cell, "big"]]
+
+
+def test_decimal_comma_only_between_semicolons(path: Path) -> None:
+    assert lists(read(path, "x;y;t\n1,5;1.5;a\n-2,25;2;b\n").columns) == [[1.5, -2.25], [1.5, 2]]
+    assert lists(read(path, "x\ty\tt\n1,5\t1\ta\n2,5\t2\tb\n").columns) == [["1,5", "2,5"], [1, 2]]
+    assert lists(read(path, "x;y;t\n1.000,5;1;a\n1,000.5;2;b\n").columns) == [["1.000,5", "1,000.5"], [1, 2]]
+
+
+def test_encodings(path: Path) -> None:
+    text = "Größe,t\n1,ä\n2,b\n"
+    for content in (text.encode(), text.encode("utf-8-sig")):
+        table = read(path, content)
+        assert (table.names, table.classes) == (("Größe",), ("b", "ä"))
+    fails(path, b"x,t\n1,a\n2,\xe4\n", r"line 3: byte 10 \(0xE4\) is not UTF-8. Expected a CSV file as text in UTF-8")
+    fails(path, b"\xef\xbb\xbfx,t\n1,a\n2,\xe4\n", r"line 3: byte 13 \(0xE4\) is not UTF-8")
+    fails(path, text.encode("utf-16"), r"line 1: byte 0 \(0xFF\) is not UTF-8")
+    fails(path, b"x,t\n1,a\n2\0,b\n", "line 3: byte 9 is NUL. Expected")
+
+
+# Rows
+
+
+def test_quotes(path: Path) -> None:
+    table = read(path, 'x,"y, z",t\n"1","say ""hi""",a\n2,"two\nlines, ; and |",b\n3, "after space",b\n')
+    assert table.names == ("x", "y, z")
+    assert lists(table.columns) == [[1, 2, 3], ['say "hi"', "two\nlines, ; and |", "after space"]]
+
+
+def test_lines_are_counted_through_quoted_line_breaks(path: Path) -> None:
+    fails(path, 'x,y,t\n"a\nb\nc",1,a\n\n1,2\n', "line 6: expected 3 cells as in line 1, found 2")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_line_ends_and_blank_lines(path: Path, end: str) -> None:
+    table = read(path, end.join(["", "x,t", "", "1,a", "   ", "2,b", "", ""]))
+    assert (table.names, lists(table.columns)) == (("x",), [[1, 2]])
+    fails(path, end.join(["x,t", "", "1,a", "2"]), "line 4: expected 2 cells as in line 1, found 1")
+
+
+def test_uneven_rows(path: Path) -> None:
+    fails(
+        path, "x,y,t\n1,2,a\n1,2,3,b\n", r"line 3: expected 3 cells as in line 1, found 4 \(cells are separated by ','"
+    )
+    fails(path, "x;y;t\n1;2;a\n1;b\n", r"line 3: expected 3 cells as in line 1, found 2 \(cells are separated by ';'")
+
+
+def test_malformed_quotes(path: Path) -> None:
+    fails(path, 'x,t\n1,a\n"2,b\n3,a\n', "line 3: malformed row .*is a quote never closed")
+    fails(path, 'x,t\n1,a\n"2"3,b\n', "line 3: malformed row .*quotes inside it are doubled", separator=",")
+    fails(path, 'x,t\n1,a\n"2,b\n' + "3,a\n" * 50_000, "line 3: malformed row .field larger than field limit")
+
+
+def test_no_table(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"table\.csv: no such file"):
+        read_csv(path)
+    with pytest.raises(InputError, match=f"{re.escape(tmp_path.name)}: is a folder, expected a CSV file"):
+        read_csv(tmp_path)
+    with pytest.raises(InputError, match=r"table\.csv/x: cannot be read \(Not a directory"):
+        read_csv(write(path, "") / "x")
+    with pytest.raises(InputError, match=r"cannot be read .*null"):
+        read_csv("a\0b")
+    for content in ("", "\n \n", "\ufeff"):
+        fails(path, content, "is empty")
+    for content in ("x,y,t\n", "x,t"):
+        fails(path, content, "holds one row, taken for the header, and no rows below it")
+    fails(path, "x\n1\n2\n", r"has only one column where .*separated by ','")
+    fails(path, "x,t\n1,a\n", "has only one column", separator=";")
+
+
+# Separator and header
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|", " "])
+def test_separator_is_guessed(path: Path, separator: str) -> None:
+    for rows in (
+        [["x", "y", "z", "t"], ["1.5", "a,b;c|d", "2", "p"], ["2", "1|2", "3", "q"], ["3", "x y", "4", "p"]],
+        [["1.5", "2", "3", "p"], ["2", "3", "4", "q"], ["2", "3", "4", "q"]],
+        [["x", "y"], ["1", "0"], ["2", "1"]],
+        [["x", "y"], ["5'10\"", "0"], ["a", "1"]],
+    ):
+        text = io.StringIO()
+        csv.writer(text, delimiter=separator).writerows(rows)
+        columns = read(path, text.getvalue()).columns
+        first = rows if rows[0][0] == "1.5" else rows[1:]
+        assert [str(value) for value in lists(columns)[0]] == [
+            row[0] if columns[0].dtype == object else str(float(row[0])) for row in first
+        ]
+        assert len(columns) == len(rows[0]) - 1
+
+
+def test_numbers_tell_decimal_commas_from_separators(path: Path) -> None:
+    assert lists(read(path, "1,5;2,5;a\n3,5;4,5;b\n").columns) == [[1.5, 3.5], [2.5, 4.5]]
+    assert lists(read(path, "Smith;John,3\nDoe;Jane,4\n").columns) == [["Smith;John", "Doe;Jane"]]
+
+
+def test_quoted_cells_tell_a_separator_from_text(path: Path) -> None:
+    assert lists(read(path, 'x,"a;b"\ny,"c;d"\nx,"a;d"\n').columns) == [["x", "y", "x"]]
+    assert lists(read(path, 'a;b,c\na;b,c\n"p;q",r\n').columns) == [["a;b", "a;b", "p;q"]]
+
+
+def test_of_two_even_separators_the_rarer_in_text_is_taken(path: Path) -> None:
+    assert lists(read(path, "Hello, world\tpos\nOh, no\tneg\nOh, no\tpos\n", header=False).columns) == [
+        ["Hello, world", "Oh, no", "Oh, no"]
+    ]
+
+
+def test_an_uneven_row_does_not_change_the_separator(path: Path) -> None:
+    rows = "".join(f"{number},one;two,{number % 3}\n" for number in range(20))
+    fails(path, rows + "1,2\n", r"line 21: expected 3 cells as in line 1, found 2 \(cells are separated by ','")
+
+
+def test_runs_of_spaces(path: Path) -> None:
+    table = read(path, '  x   y  t \n 1  "a b"   p\n\n2 c  q   \n')
+    assert (table.names, lists(table.columns)) == (("x", "y"), [[1, 2], ["a b", "c"]])
+    assert lists(read(path, "1 2 a\n3 4 b\n", separator=" ").columns) == [[1, 3], [2, 4]]
+
+
+def test_separator_may_be_given(path: Path) -> None:
+    assert lists(read(path, "x:t\n1,2:a\n3,4:b\n", separator=":").columns) == [["1,2", "3,4"]]
+    for wrong in ("", ",,", '"', "\n", "a", "1", ".", "-"):
+        with pytest.raises(InputError, match=f"separator: {re.escape(repr(wrong))} given, expected one character"):
+            read(path, "x,t\n1,a\n2,b\n", separator=wrong)
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        ("size,sort\n1,a\n2,b\n", ["size"]),  # text above numbers
+        ("2019,label\n1,0\n2,1\n", ["2019"]),  # one such column is enough
+        ("2019,sort\n1,a\n2,b\n", ["1"]),  # "sort" may be a class
+        ("colour,sort\nred,a\nblue,b\n", ["colour"]),  # all text, all different, none again
+        ("red,a\nblue,b\nred,b\n", ["1"]),  # "red" again below
+        ("a,a\nx,b\n", ["1"]),  # "a" twice
+        ("?,sort\nred,a\nblue,b\n", ["1"]),  # a missing value is no name
+        ("5.1,setosa\n4.9,virginica\n", ["1"]),
+        (",x,t\n0,1,a\n1,2,b\n", ["1", "x"]),  # an index without a name
+        ("x,y,t\n,1,a\n,2,b\n", ["x", "y"]),
+    ],
+)
+def test_header_is_guessed(path: Path, content: str, names: list[str]) -> None:
+    table = read(path, content)
+    assert list(table.names) == names
+    assert len(table.labels) == len(content.splitlines()) - (names != ["1"])
+
+
+def test_header_may_be_given(path: Path) -> None:
+    table = read(path, "2019,2020\n1,0\n2,1\n", header=True)
+    assert (table.names, lists(table.columns)) == (("2019",), [[1, 2]])
+    table = read(path, "x,sort\n1,a\n2,b\n", header=False)
+    assert (table.names, lists(table.columns), table.classes) == (("1",), [["x", "1", "2"]], ("a", "b", "sort"))
+
+
+def test_duplicate_names(path: Path) -> None:
+    fails(path, "\nx,y,x,t\n1,2,3,a\n1,2,3,b\n", "line 2: the column name 'x' is used twice, for columns 1 and 3")
+    fails(path, "2,,t\n1,2,a\n1,2,b\n", "line 1: the column name '2' is used twice, for columns 1 and 2", header=True)
+
+
+# Target
+
+
+def test_target(path: Path) -> None:
+    content = "sort,size,3\na,1,0\nb,2,1\n"
+    for target, names, classes in [
+        (None, ("sort", "size"), ("0", "1")),
+        ("sort", ("size", "3"), ("a", "b")),
+        ("1", ("size", "3"), ("a", "b")),
+        ("2", ("sort", "3"), ("1", "2")),
+        ("3", ("sort", "size"), ("0", "1")),
+    ]:
+        table = read(path, content, target=target)
+        assert (table.names, table.classes, table.labels.tolist()) == (names, classes, [0, 1])
+    assert read(path, "2,x,t\n5,1,a\n6,2,b\n", target="2").names == ("x", "t")  # a name goes before a number
+    for wrong in ("sorts", "4", "0", "-1", ""):
+        fails(path, content, f"unknown target column '{wrong}'.*Valid: 3, size, sort", target=wrong)
+    fails(path, content, "unknown target column 'sorts'. Did you mean 'sort'", target="sorts")
+
+
+def test_classes(path: Path) -> None:
+    table = read(path, "x,t\n1,10\n2,9\n3,-1\n4,9.0\n")
+    assert (table.classes, table.labels.tolist()) == (("-1", "9", "10"), [2, 1, 0, 1])
+    table = read(path, "x,t\n1,10\n2,9\n3,b\n")
+    assert (table.classes, table.labels.tolist()) == (("10", "9", "b"), [0, 1, 2])
+    assert read(path, "x;t\n1;2,0\n2;1,0\n").classes == ("1", "2")
+
+
+def test_targets_that_are_no_classes(path: Path) -> None:
+    fails(path, "x,t\n1,a\n2,a\n", "column 't': all rows are of one class, 'a', expected two or more")
+    fails(path, "x,t\n1,1\n2,1.0\n", "column 't': all rows are of one class, '1'")
+    fails(path, "x,t\n1,1\n2,1.5\n", r"column 't': '1\.5' is a quantity to be estimated \(regression\)")
+    many = "x,t\n" + "".join(f"{number},{number}\n" for number in range(101))
+    fails(path, many, r"column 't': 101 different values in 101 rows are a quantity .*\(regression\) or an identifier")
+    fails(path, many.replace(",", ",id"), "column 'idt': 101 different values in 101 rows are .* an identifier")
+    assert len(read(path, many.replace("100,100", "100,0")).classes) == 100
+    assert len(read(path, many + many.removeprefix("x,t\n")).classes) == 101
+
+
+# Rows to be classified
+
+NAMES, NUMERIC = ("size", "colour"), (True, False)
+
+
+def rows(path: Path, content: str, names: tuple[str, ...] = NAMES, numeric: tuple[bool, ...] = NUMERIC) -> list:
+    return lists(read_rows(write(path, content), names, numeric))
+
+
+def rows_fail(path: Path, content: str, reason: str, **options: object) -> None:
+    with pytest.raises(InputError, match=f"{re.escape(path.name)}: {reason}"):
+        read_rows(write(path, content), NAMES, NUMERIC, **options)
+
+
+def test_rows_with_header(path: Path) -> None:
+    assert rows(path, "sort,colour,size\na,red,1\n?,,NA\n") == [[1, None], ["red", None]]
+    assert rows(path, "size;colour\n1,5;7\n") == [[1.5], ["7"]]  # text stays text
+    assert rows(path, "t,a,b\nx,u,v\n", ("b", "a"), (False, False)) == [["v"], ["u"]]
+    assert rows(path, "x\n1\n2\n", ("x",), (True,)) == [[1, 2]]
+    columns = read_rows(write(path, "size,colour\n?,\n"), NAMES, NUMERIC)
+    assert [column.dtype for column in columns] == [np.float64, np.object_]
+
+
+def test_rows_without_header(path: Path) -> None:
+    for content in ("1,red\n2,blue\n", "1,red,a\n2,blue,b\n", "1;red\n2;blue\n"):
+        assert rows(path, content) == [[1, 2], ["red", "blue"]]
+    assert rows(path, "1,red") == [[1], ["red"]]
+    assert rows(path, "?,red") == [[None], ["red"]]
+    assert rows(path, "u,v\n", ("a", "b"), (False, False)) == [["u"], ["v"]]
+    assert rows(path, "1\n2\n", ("1",), (True,)) == [[1, 2]]
+
+
+def test_rows_of_a_table_without_header(path: Path) -> None:
+    names = read(path, "a,1,2\nb,3,4\n", target="1").names
+    assert names == ("2", "3")
+    for content in ("a,1,2\nb,3,4\n", "1,2\n3,4\n", "sort,x,y\na,1,2\nb,3,4\n", "x,y\n1,2\n3,4\n"):
+        assert rows(path, content, names, (True, True)) == [[1, 3], [2, 4]]
+    columns = read_rows(write(path, "3,x,2\n1,0,2\n"), names, (True, True), header=True)
+    assert lists(columns) == [[2], [1]]  # the header has these names
+
+
+def test_bad_rows(path: Path) -> None:
+    rows_fail(path, "size,color\n1,red\n", "a column is missing: unknown column 'colour'. Did you mean 'color'.* size")
+    rows_fail(path, "weight,x\n1,red\n", "a column is missing: unknown column 'size'.*Valid: weight, x")
+    with pytest.raises(InputError, match="a column is missing: unknown column 'b'"):
+        rows(path, "a,x\nu,v\n", ("a", "b"), (False, False))  # half of the names is enough for a header
+    rows_fail(path, "1,red,2,a\n", r"has 4 columns, expected 2 \(size, colour\), or one more that is ignored")
+    rows_fail(path, "1\n2\n", "has 1 columns, expected 2")
+    rows_fail(path, "size,colour\n1,red\n\nbig,red\n", "line 4, column 'size': 'big' given, expected a number, or")
+    rows_fail(path, "1,red\nbig,red\n", "line 2, column 'size': 'big' given, expected a number")
+    rows_fail(path, "big,red\n1,red\n", "line 1, column 'size': 'big' given, expected a number", header=False)
+    rows_fail(path, "1,red\n2,red\n", "a column is missing: unknown column 'size'", header=True)
+    rows_fail(path, "1,red\ninf,red\n", "line 2, column 'size': 'inf' given, expected a finite number")
+    rows_fail(path, "size,colour\n", "holds one row, taken for the header")
+    rows_fail(path, "", "is empty")
+    rows_fail(path, "size,colour,size\n1,red,2\n", "line 1: the column name 'size' is used twice")
+    with pytest.raises(InputError, match="no such file"):
+        read_rows(path.with_name("none.csv"), NAMES, NUMERIC)
+
+
+# Laws
+
+text_cells = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8).map("t{}t".format)
+
+
+@few
+@given(
+    data=st.data(), separator=st.sampled_from(",;\t|:~ "), quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
+)
+def test_what_csv_writes_is_read_back(tmp_path: Path, data: st.DataObject, separator: str, quoting: int) -> None:
+    width = data.draw(st.integers(1, 4))
+    body = data.draw(st.lists(st.lists(text_cells, min_size=width, max_size=width), min_size=2, max_size=6))
+    if separator == " ":  # the line break itself is not kept there
+        body = [[re.sub(r"\s", "_", cell) for cell in row] for row in body]
+    content = io.StringIO(newline="")
+    written = [[*row, f"class{number % 2}"] for number, row in enumerate(body)]
+    csv.writer(content, delimiter=separator, quoting=quoting).writerows(written)
+    # Quotes around every cell leave no doubt about the separator, whatever the cells hold.
+    guess = quoting == csv.QUOTE_ALL and separator in ",;\t|"
+    table = read(tmp_path / "table.csv", content.getvalue(), header=False, separator=None if guess else separator)
+    assert lists(table.columns) == [list(column) for column in zip(*body, strict=True)]
+    assert table.labels.tolist() == [number % 2 for number in range(len(body))]
+
+
+@few
+@given(
+    values=st.lists(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=3, max_size=3), min_size=2),
+    separator=st.sampled_from(",;\t| "),
+    header=st.booleans(),
+)
+def test_numbers_are_read_back_exactly(tmp_path: Path, values: list[list[float]], separator: str, header: bool) -> None:
+    lines = [separator.join([*map(repr, row), f"class{number % 2}"]) for number, row in enumerate(values)]
+    if separator == ";":
+        lines = [line.replace(".", ",") for line in lines]
+    if header:
+        lines.insert(0, separator.join(["x", "y", "z", "sort"]))
+    table = read(tmp_path / "table.csv", "\n".join(lines))
+    np.testing.assert_array_equal(np.stack(table.columns, 1), np.array(values))
+    assert table.names == (("x", "y", "z") if header else ("1", "2", "3"))
+
+
+@few
+@given(
+    content=st.one_of(
+        st.binary(max_size=60),
+        st.text(st.sampled_from(list('ab1.,;\t| "\r\n-?')), max_size=60).map(str.encode),
+    )
+)
+def test_any_bytes_are_a_table_or_an_input_error(tmp_path: Path, content: bytes) -> None:
+    path = write(tmp_path / "table.csv", content)
+    try:
+        table = read_csv(path)
+    except InputError as error:
+        message = str(error)
+    else:
+        assert {len(column) for column in table.columns} == {len(table.labels)}
+        assert set(table.labels.tolist()) == set(range(len(table.classes)))
+        kinds = [column.dtype == np.float64 for column in table.columns]
+        found = read_rows(path, table.names, kinds, header=None if table.names[0].isdecimal() else True)
+        assert len(found) == len(kinds)
+        return
+    assert path.name in message
