@@ -201,7 +201,14 @@ def test_embedded_table(scaling: str) -> None:
     found = Features.fit(table.names, table.columns, scaling).transform(table.columns)
     assert found.shape == (569, 30)
     assert np.all((found >= 0) & (found <= 1))
-    assert np.all(found.std(0) > 0.05)
+    assert np.all(found.std(0) > (0 if scaling == "global" else 0.05))
+
+
+def test_global_scaling_has_one_range_for_all_numbers() -> None:
+    columns = [numbers(1, NAN, 3), numbers(5, 9, 7), text("a", "b", "a")]
+    found = Features.fit(["x", "y", "word"], columns, "global").transform(columns)
+    np.testing.assert_allclose(found[:, :2], [[0, 0.5], [0.125, 1], [0.25, 0.75]])
+    assert Features.fit(["word"], columns[2:], "global").transform(columns[2:]).tolist() == [[1, 0], [0, 1], [1, 0]]
 
 
 # Mistakes

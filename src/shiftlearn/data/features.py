@@ -113,7 +113,8 @@ class Features:
         Numbers are clipped to [0, 1] after ``"minmax"``, (x - min) / (max - min); ``"quantile"``, the place
         among the training values (the middle one for ties), linear between up to 257 of them; or
         ``"robust"``, in which two standard deviations (IQR / 1.349, or the plain one if the IQR is 0) on
-        either side of the median span [0, 1]. A missing number counts as the median. Text becomes one
+        either side of the median span [0, 1]. ``"global"`` (as published for Iris) is minmax with one range
+        for all columns of numbers. A missing number counts as the median. Text becomes one
         number per category, 1 for that of the row; all are 0 if it is missing or unseen.
 
         Args:
@@ -132,12 +133,14 @@ class Features:
         checked = _check(names, columns)
         if checked and not len(checked[0]):
             raise InputError("columns: expected at least one row to learn from, none given.")
+        numbers = np.concatenate([c[~np.isnan(c)] for c in checked if c.dtype != np.object_] or [np.zeros(1)])
+        common = (float(numbers.min(initial=np.inf)), float(numbers.max(initial=-np.inf)))
         parts: list[_Numbers | _Categories] = []
         for name, column in zip(names, checked, strict=True):
             if column.dtype == np.object_:
                 parts.append(_fit_text(name, column))
             else:
-                parts.append(_fit_numbers(np.asarray(column, np.float64), scaling))
+                parts.append(_fit_numbers(np.asarray(column, np.float64), scaling, common))
         features = cls(scaling, tuple(names), tuple(parts))
         if not features.width:
             raise InputError(f"columns: none varies ({', '.join(names)}): there is nothing to learn from.")
@@ -227,7 +230,7 @@ def _fit_text(name: str, column: Column) -> _Categories:
     return _Categories(() if constant else tuple(categories))
 
 
-def _fit_numbers(column: npt.NDArray[np.float64], scaling: str) -> _Numbers:
+def _fit_numbers(column: npt.NDArray[np.float64], scaling: str, common: tuple[float, float]) -> _Numbers:
     values = np.sort(column[~np.isnan(column)])
     if not len(values) or values[0] == values[-1]:
         return _Numbers(0.0, (), ())
@@ -240,6 +243,8 @@ def _fit_numbers(column: npt.NDArray[np.float64], scaling: str) -> _Numbers:
         knots = np.unique(values[chosen])
         ranks = (np.searchsorted(values, knots, "left") + np.searchsorted(values, knots, "right") - 1) / 2
         positions = ranks / (count - 1)
+    elif scaling == "global":
+        knots = np.array(common)
     elif scaling == "robust":
         with np.errstate(over="ignore", invalid="ignore"):
             lower, upper = np.quantile(values, [0.25, 0.75])
