@@ -11,13 +11,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import coding, data, nn, ops, rules
     from .checkpoint import load
+    from .estimator import ShiftClassifier
     from .events import SpikeEvents, to_time, to_z
 
 __version__ = "0.1.0"
-__all__ = ["SpikeEvents", "coding", "data", "load", "nn", "ops", "rules", "to_time", "to_z"]
+__all__ = ["ShiftClassifier", "SpikeEvents", "coding", "data", "load", "nn", "ops", "rules", "to_time", "to_z"]
 
 _MODULES = ("coding", "data", "nn", "ops", "rules")
-_NAMES = {"SpikeEvents": "events", "to_time": "events", "to_z": "events", "load": "checkpoint"}
+_NAMES = {
+    "ShiftClassifier": "estimator",
+    "SpikeEvents": "events",
+    "load": "checkpoint",
+    "to_time": "events",
+    "to_z": "events",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -41,7 +41,7 @@ def per_class(labels: Labels, predicted: Labels, scores: Scores, classes: Sequen
     Raises:
         InputError: shapes that do not fit each other, no samples, or values out of range.
     """
-    from sklearn.metrics import precision_recall_fscore_support, roc_auc_score  # type: ignore[import-untyped]
+    from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
     _check(labels, scores, classes)
     _check_numbers("predicted", predicted, len(labels), len(classes))

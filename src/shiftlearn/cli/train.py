@@ -103,6 +103,9 @@ def train(
         )
         sys.exit(130)
     assert metrics is not None
+    features = checkpoint.read_config(folder).features
+    if features and features.dropped:
+        typer.echo(f"left out, since they do not vary: {', '.join(features.dropped)}")
     print_summary(folder, metrics)
 
 
