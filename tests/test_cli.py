@@ -111,7 +111,7 @@ MISTAKES = [
     (("train", "mnits"), "unknown recipe 'mnits'. Did you mean 'mnist'?"),
     (("train", "runs/mnist"), "unknown recipe 'runs/mnist'"),
     (("train", "no.toml"), "no recipe file 'no.toml'"),
-    (("train",), "name a recipe (fashion-edges, fashion-mnist, "),
+    (("train",), "name a recipe (breast-cancer, digits, fashion-edges, "),
     (("train", "mnist", "--epoch", "3"), "--epochs"),
     (("train", "mnist", "--set", "betta=1"), "unknown setting 'betta'. Did you mean 'beta'? Valid: batch,"),
     (("train", "mnist", "--set", "beta"), "--set takes KEY=VALUE, got 'beta'"),

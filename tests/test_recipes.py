@@ -20,7 +20,7 @@ def mnist():
 
 def test_the_package_holds_these():
     images = {"fashion-edges", "fashion-mnist", "mnist", "mnist-published", "mnist-random"}
-    assert images | {"xor", "xor-published", "iris", "table"} <= set(recipes.names())
+    assert images | {"xor", "xor-published", "iris", "iris-published", "wine", "breast-cancer", "digits", "table"} <= set(recipes.names())
 
 
 @pytest.mark.parametrize("name", recipes.names())
@@ -119,7 +119,7 @@ def test_bad_recipe_files(tmp_path, content, message):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("mnits", r"unknown recipe 'mnits'\. Did you mean 'mnist'\? Valid: fashion-edges, fashion-mnist, "),
+        ("mnits", r"unknown recipe 'mnits'\. Did you mean 'mnist'\? Valid: breast-cancer, digits, fashion-edges, "),
         ("none.toml", r"no recipe file 'none\.toml'"),
         ("", "unknown recipe ''"),
         ("runs/first", "unknown recipe 'runs/first'"),

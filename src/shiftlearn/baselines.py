@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-from .data.features import Features
-from .tasks import Samples
 
 __all__ = ["accuracies"]
 
@@ -30,25 +27,18 @@ def _classifiers() -> dict[str, Any]:
 
 
 def accuracies(
-    folds: Sequence[tuple[Index, Index]],
-    labels: Index,
-    fit: Callable[[Index], Features | None],
-    samples: Samples,
+    folds: Sequence[tuple[Index, Index]], labels: Index, inputs: Sequence[npt.NDArray[np.float32]]
 ) -> dict[str, list[float]]:
     """Test accuracy of each classifier, with scikit-learn's defaults, in each fold (training rows, test rows).
 
-    They get the inputs of the spiking network, ``fit(training rows)``, standardised.
+    ``inputs``: for each fold what the spiking network gets, (rows, features), here standardised.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     result: dict[str, list[float]] = {name: [] for name in _classifiers()}
-    for train, test in folds:
-        features = fit(train)
-        assert features is not None
-        assert isinstance(samples, tuple)
-        x = features.transform(samples)
+    for (train, test), x in zip(folds, inputs, strict=True):
         for name, classifier in _classifiers().items():
             model = make_pipeline(StandardScaler(), classifier)
             with warnings.catch_warnings():

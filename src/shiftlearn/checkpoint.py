@@ -54,8 +54,13 @@ _FORMAT = 1
 # What the summary of each kind of run is about, and the numbers that go with it.
 _FIGURES = {
     "test_accuracy": ("test_samples", "silent_samples", "tied_samples"),
-    "accuracy_mean": ("accuracy_sd", "folds", "repeats", "silent_samples", "tied_samples"),
+    "accuracy_mean": ("accuracy_sd", "folds", "repeats", "test_samples", "silent_samples", "tied_samples"),
     "success_rate": ("repeats", "solved", "solved_at_the_end", "frozen", "frozen_unsolved"),
+}
+_OTHERS = {
+    "test_accuracy": (),
+    "accuracy_mean": ("compared",),
+    "success_rate": ("success_interval_95", "histogram", "median_epochs_to_solution"),
 }
 
 
@@ -99,8 +104,10 @@ class Config:
     seed: int
     classes: tuple[str, ...] | None
     features: Features | None
+    digest: str | None
     folds: int
     repeats: int
+    compare: bool
 
 
 def read_config(folder: Path) -> Config:
@@ -126,8 +133,10 @@ def read_config(folder: Path) -> Config:
             config["seed"],
             None if classes is None else tuple(str(name) for name in classes),
             None if features is None else Features.from_dict(features),
+            config.get("digest"),
             int(config.get("folds", 0)),
             int(config.get("repeats", 0)),
+            bool(config.get("compare", True)),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, InputError):
@@ -149,6 +158,8 @@ def read_metrics(folder: Path) -> dict[str, Any] | None:
         kind = next(key for key in _FIGURES if key in metrics)
         for key in (kind, *_FIGURES[kind], "train_seconds", "epochs", "seed"):
             metrics[key] + 0
+        for key in _OTHERS[kind]:
+            metrics[key]
     except (ValueError, KeyError, TypeError, RecursionError, StopIteration) as error:
         raise InputError(f"{path} is damaged: {type(error).__name__}: {error}") from None
     return dict(metrics)
@@ -160,7 +171,8 @@ def save_model(model: Model, folder: Path) -> None:
         raise InputError(f"path must be a folder, {str(folder)!r} is a file")
     folder.mkdir(parents=True, exist_ok=True)
     features = None if model.features is None else model.features.as_dict()
-    write_config(folder, model.recipe, model.seed, classes=model.classes, features=features)
+    about = {"classes": model.classes, "features": features, "digest": model.digest}
+    write_config(folder, model.recipe, model.seed, **about)
     save_weights(model, folder)
 
 
@@ -177,14 +189,16 @@ def load(path: str | Path) -> Model:
     """
     folder = Path(path)
     config = read_config(folder)
+    if config.repeats and not config.folds:
+        raise InputError(f"{str(folder)!r} holds repeated runs, which keep no weights")
     if not (folder / WEIGHTS).is_file():
         raise InputError(
             f"{str(folder)!r} holds no {WEIGHTS}: the run is not finished; "
             f"go on with `shiftlearn train --resume {folder}`"
         )
-    network = build(config.recipe)
+    network = build(config.recipe, torch.Generator())  # not the global one: loading must not disturb it
     _restore(network, _tensors(folder / WEIGHTS)[0], folder / WEIGHTS)
-    return Model(config.recipe, network.eval(), config.seed, config.classes, config.features)
+    return Model(config.recipe, network.eval(), config.seed, config.classes, config.features, config.digest)
 
 
 def save_state(folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer, progress: dict[str, Any]) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ import torch
 from torch import Tensor
 
 from . import checkpoint, data, tasks
+from .coding import coded_width
 from .data.features import Features
 from .ensemble import Ensemble
 from .errors import InputError
 from .evaluation import judge, write_records
+from .learner import random_state
 from .model import Model, build
 from .recipes import Recipe
 from .training import Reporter
@@ -38,6 +41,7 @@ class _Fold:
     seed: int
     train: Index
     test: Index
+    features: Features
 
 
 def cross_validate(
@@ -55,26 +59,26 @@ def cross_validate(
     """
     if recipe.dataset in (*data.DATASETS, "xor"):
         raise InputError(f"--folds is for tables, got {recipe.dataset}")
+    if recipe.validation:
+        raise InputError(f"validation is not held out from cross-validation, got {recipe.validation}")
     task = tasks.read(recipe, seed, None, [])
-    parts = list(_partitions(recipe, task, seed, folds, repeats))
-    everything = np.arange(len(task.labels))
-    features = task.scale(recipe, everything)
+    if (folder / checkpoint.CONFIG).is_file():
+        tasks.require_same(task, recipe, checkpoint.read_config(folder).digest)
+    features = task.scale(recipe, np.arange(len(task.labels)))
     assert features is not None
     whole = tasks.fitted(recipe, task, features)
-    stored = {"classes": task.classes, "features": features.as_dict(), "folds": folds, "repeats": repeats}
-    checkpoint.write_config(folder, whole, seed, **stored)
+    parts = _partitions(recipe, task, seed, folds, repeats)
+    about = {"classes": task.classes, "features": features.as_dict(), "digest": task.digest()}
+    checkpoint.write_config(folder, whole, seed, **about, folds=folds, repeats=repeats, compare=compare)
     began = time.perf_counter()
-    times = np.full((len(parts), len(task.labels), len(task.classes)), np.nan, dtype=np.float32)
-    for first in range(0, len(parts), size := _at_once(recipe, task, features)):
-        several = parts[first : first + size]
-        times[first : first + size] = _train(recipe, task, several, _progress(reporter, first, several, len(parts)))
+    times = _train(whole, task, parts, reporter)
     seconds = time.perf_counter() - began
     model = _final(whole, task, features, seed)
     checkpoint.save_weights(model, folder)
     return _write(folder, model, task, parts, times, seconds, compare)
 
 
-def _partitions(recipe: Recipe, task: tasks.Task, seed: int, folds: int, repeats: int) -> Iterator[_Fold]:
+def _partitions(recipe: Recipe, task: tasks.Task, seed: int, folds: int, repeats: int) -> list[_Fold]:
     from sklearn.model_selection import StratifiedKFold
 
     counts = np.bincount(task.labels, minlength=len(task.classes))
@@ -88,65 +92,68 @@ def _partitions(recipe: Recipe, task: tasks.Task, seed: int, folds: int, repeats
             f"--folds must be at most the number of rows of every class; class {name!r} of {recipe.dataset} has "
             f"{counts.min()}, got {folds} folds"
         )
+    parts = []
     for repeat in range(repeats):
         splitter = StratifiedKFold(folds, shuffle=True, random_state=(seed + repeat) % 2**32)
         for number, (train, test) in enumerate(splitter.split(task.labels, task.labels)):
-            yield _Fold(repeat, number, (seed + repeat) * _SEEDS + number, train, test)
+            features = task.scale(recipe, train)
+            assert features is not None
+            parts.append(_Fold(repeat, number, (seed + repeat) * _SEEDS + number, train, test, features))
+    return parts
 
 
-def _at_once(recipe: Recipe, task: tasks.Task, features: Features) -> int:
-    width = tasks.fitted(recipe, task, features).layers[0]
-    return max(1, _VALUES // (len(task.labels) * width))
+def _train(recipe: Recipe, task: tasks.Task, folds: Sequence[_Fold], reporter: Reporter) -> npt.NDArray[np.float32]:
+    """(folds, rows, classes) spike times of every fold's network for its test rows, NaN for the others.
 
-
-def _train(recipe: Recipe, task: tasks.Task, folds: Sequence[_Fold], report: Callable[[int], None]) -> Tensor:
-    """(folds, rows, classes) spike times of every fold's network for its test rows, NaN for the others."""
-    coded = []
-    for fold in folds:
-        features = task.scale(recipe, fold.train)
-        assert features is not None
-        model = Model(tasks.fitted(recipe, task, features), torch.nn.Sequential(), 0, task.classes, features)
-        z = model.encode(model.values(task.samples))
-        assert isinstance(z, Tensor)
-        coded.append(z)
-    # Folds may differ in width: a category that training rows lack has no input. Inputs without spikes fill up.
-    width = max(z.shape[1] for z in coded)
-    z = torch.stack([torch.nn.functional.pad(z, (0, width - z.shape[1]), value=torch.inf) for z in coded])
-    sizes = width, *recipe.layers[1:-1], len(task.classes)
-    ensemble = Ensemble(dataclasses.replace(recipe, layers=sizes), [fold.seed for fold in folds])
-    labels = torch.from_numpy(task.labels)
-    rows = [torch.from_numpy(fold.train) for fold in folds]
-    for epoch in range(1, recipe.epochs + 1):
-        ensemble.epoch(epoch, z, labels, rows)
-        report(epoch)
-    times = torch.full((len(folds), len(labels), len(task.classes)), torch.nan)
-    for member, fold in enumerate(folds):
-        times[member, fold.test] = ensemble.fire(member, z[member, fold.test])
+    Folds may differ in their inputs (a category that training rows lack has none), and only equal ones train together.
+    """
+    began, done, total = time.perf_counter(), 0, len(folds) * recipe.epochs
+    times = np.full((len(folds), len(task.labels), len(task.classes)), np.nan, dtype=np.float32)
+    steps = -(-max(len(fold.train) for fold in folds) // recipe.batch)
+    for several in _groups(recipe, task, folds):
+        own = dataclasses.replace(recipe, layers=(0, *recipe.layers[1:]))
+        own = tasks.fitted(own, task, folds[several[0]].features)
+        z = torch.stack([_coded(own, task, folds[k].features) for k in several])
+        ensemble = Ensemble(own, [folds[k].seed for k in several])
+        rows = [torch.from_numpy(folds[k].train) for k in several]
+        for epoch in range(1, recipe.epochs + 1):
+            ensemble.epoch(epoch, z, torch.from_numpy(task.labels), rows, steps)
+            done += len(several)
+            if epoch % _REPORT_EVERY == 0:
+                speed = done * len(rows[0]) / (time.perf_counter() - began)
+                reporter.batch(1 + done * recipe.epochs // (total + 1), 0.0, math.nan, math.nan, speed)
+        for member, k in enumerate(several):
+            times[k, folds[k].test] = ensemble.fire(member, z[member, folds[k].test]).numpy()
     return times
+
+
+def _groups(recipe: Recipe, task: tasks.Task, folds: Sequence[_Fold]) -> Iterator[list[int]]:
+    """Numbers of the folds that train together: of the same width, and no more than memory holds."""
+    widths = [fold.features.width for fold in folds]
+    for width in sorted(set(widths)):
+        same = [k for k, own in enumerate(widths) if own == width]
+        inputs = coded_width(recipe.coding, width, recipe.coding_cells)
+        most = max(1, _VALUES // (len(task.labels) * inputs))
+        yield from (same[first : first + most] for first in range(0, len(same), most))
+
+
+def _coded(recipe: Recipe, task: tasks.Task, features: Features) -> Tensor:
+    """(rows, inputs) spike times of all rows."""
+    model = Model(recipe, torch.nn.Sequential(), 0, task.classes, features)
+    z = model.encode(model.values(task.samples))
+    assert isinstance(z, Tensor)
+    return z
 
 
 def _final(recipe: Recipe, task: tasks.Task, features: Features, seed: int) -> Model:
     """A network that has learned from all rows."""
-    model = Model(recipe, build(recipe), seed, task.classes, features)
-    z = model.encode(model.values(task.samples))
-    assert isinstance(z, Tensor)
+    z, rows = _coded(recipe, task, features), torch.arange(len(task.labels))
     alone = Ensemble(recipe, [seed])
     for epoch in range(1, recipe.epochs + 1):
-        alone.epoch(epoch, z[None], torch.from_numpy(task.labels), [torch.arange(len(task.labels))])
-    model.network.load_state_dict({name: tensor[0] for name, tensor in alone.network.state_dict().items()})
-    return model
-
-
-def _progress(reporter: Reporter, first: int, folds: Sequence[_Fold], count: int) -> Callable[[int], None]:
-    began = time.perf_counter()
-    rows = sum(len(fold.train) for fold in folds)
-
-    def report(epoch: int) -> None:
-        if epoch % _REPORT_EVERY == 0:
-            speed = epoch * rows / (time.perf_counter() - began)
-            reporter.batch(epoch, 1.0, float("nan"), float("nan"), speed)
-
-    return report
+        alone.epoch(epoch, z[None], torch.from_numpy(task.labels), [rows], -(-len(rows) // recipe.batch))
+    network = build(recipe, random_state(seed, 0))
+    network.load_state_dict({name: tensor[0] for name, tensor in alone.network.state_dict().items()})
+    return Model(recipe, network, seed, task.classes, features, task.digest())
 
 
 def _write(
@@ -169,8 +176,9 @@ def _write(
     own = [float(part.mean()) for part in right]
     others = {}
     if compare:
+        assert isinstance(task.samples, tuple)
         splits = [(fold.train, fold.test) for fold in folds]
-        others = accuracies(splits, task.labels, lambda rows: task.scale(model.recipe, rows), task.samples)
+        others = accuracies(splits, task.labels, [fold.features.transform(task.samples) for fold in folds])
     metrics = {
         **_summary(own),
         "accuracies": own,

@@ -37,38 +37,52 @@ class Ensemble:
         self.alive = torch.ones(len(seeds), dtype=torch.bool)
         self._layers = [layer for layer in self.network if isinstance(layer, ShiftLinear)]
         self._kept: list[Tensor] = []
+        self._batches: list[tuple[Tensor, Tensor | None]] = []
 
-    def epoch(self, epoch: int, z: Tensor, labels: Tensor, samples: Sequence[Tensor]) -> Tensor:
-        """Let every member learn from its samples once, as many as fill whole batches; epochs count from 1.
+    def epoch(self, epoch: int, z: Tensor, labels: Tensor, samples: Sequence[Tensor], steps: int) -> Tensor:
+        """Let every member learn once from each of its samples, in an order of its own; epochs count from 1.
 
         Args:
             z: (members, n, in) spike times of all samples, inf for none.
             labels: (n,) class indices.
             samples: for each member, the numbers of its training samples.
+            steps: the number of batches; each member cuts its samples into so many, of nearly equal size. (It is the
+                same for all, and so not taken from any of them: a member must not depend on the others.)
 
         Returns:
-            (members, seen, classes): the answers, each from before the step that learned from it. Where the batch
-            holds all samples of a member, they are in the order of ``samples``.
+            (members, steps · batch, classes): the answers, each from before the step that learned from it. With one
+            step they are in the order of ``samples``.
         """
-        fewest = min(len(s) for s in samples)
-        batch = min(self.recipe.batch, fewest)
-        steps = fewest // batch
-        chosen = torch.stack([self._order(m, s, epoch)[: steps * batch] for m, s in enumerate(samples)])
+        if steps > 1 or not self._batches:
+            self._batches = self._cut(epoch, samples, steps)
         member = torch.arange(len(samples))[:, None]
         answers = []
-        for step, part in enumerate(torch.split(chosen, batch, dim=1)):
+        for step, (part, weight) in enumerate(self._batches):
             self.learner.set_rates((epoch - 1 + step / steps) / self.recipe.epochs)
             if not self.recipe.project_delays:
                 self._kept = [p.detach().clone() for p in self.network.parameters()]
-            answers.append(self.learner.step(z[member, part], labels[part])[1])
+            answers.append(self.learner.step(z[member, part], labels[part], weight)[1])
             if not self.recipe.project_delays:
                 self._bury()
         return torch.cat(answers, 1)
 
-    def _order(self, member: int, samples: Tensor, epoch: int) -> Tensor:
-        if self.recipe.batch >= len(samples):
-            return samples
-        return samples[torch.randperm(len(samples), generator=random_state(self.seeds[member], epoch))]
+    def _cut(self, epoch: int, samples: Sequence[Tensor], steps: int) -> list[tuple[Tensor, Tensor | None]]:
+        """Numbers of the samples of each batch, (members, batch), and weights, with which padding counts nothing."""
+        parts = []
+        for seed, own in zip(self.seeds, samples, strict=True):
+            order = torch.arange(len(own))
+            if steps > 1:
+                order = torch.randperm(len(own), generator=random_state(seed, epoch))
+            parts.append(own[order].tensor_split(steps))
+        batches: list[tuple[Tensor, Tensor | None]] = []
+        for several in zip(*parts, strict=True):
+            size = max(len(part) for part in several)
+            chosen, weight = torch.zeros(len(parts), size, dtype=torch.int64), torch.zeros(len(parts), size)
+            for m, part in enumerate(several):
+                chosen[m, : len(part)] = part
+                weight[m, : len(part)] = 1 if self.recipe.loss == "published" else size / max(len(part), 1)
+            batches.append((chosen, None if (weight == 1).all() else weight))
+        return batches
 
     @torch.no_grad()
     def _bury(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -57,8 +57,13 @@ class Evaluation:
 
 
 def evaluate(model: Model, split: Literal["train", "test"] = "test", data_dir: str | None = None) -> Evaluation:
-    """Run a model on a split of its dataset."""
+    """Run a model on a split of its dataset.
+
+    Raises:
+        InputError: the dataset is not there, is damaged, or is a table that has changed.
+    """
     task = tasks.read(model.recipe, model.seed, data_dir, [split])
+    tasks.require_same(task, model.recipe, model.digest)
     chosen = task.train if split == "train" else task.test
     return judge(model.spike_times(task.take(chosen)), task.labels[chosen], model.recipe.beta)
 
@@ -94,8 +99,10 @@ def _write_csv(path: Path, rows: Sequence[Sequence[str]]) -> None:
     checkpoint.write(path, text.getvalue().encode())
 
 
-def write_results(folder: Path, model: Model, test: Evaluation, seconds: float) -> dict[str, Any]:
-    """Write the records and, last, metrics.json, whose content is returned."""
+def write_results(
+    folder: Path, model: Model, test: Evaluation, seconds: float, more: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write the records and, last, metrics.json (with ``more`` in it), whose content is returned."""
     write_records(folder, test, model.classes, ["index"], [[k] for k in range(len(test.labels))])
     metrics = {
         "test_accuracy": test.accuracy,
@@ -111,6 +118,7 @@ def write_results(folder: Path, model: Model, test: Evaluation, seconds: float) 
         "loss": model.recipe.loss,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
+        **more,
     }
     checkpoint.write_json(folder / checkpoint.METRICS, metrics)
     return metrics

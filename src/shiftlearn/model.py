@@ -60,6 +60,7 @@ class Model:
         seed: that of its training.
         classes: their names.
         features: how the columns of a table are scaled; None for images.
+        digest: of the table it was trained on (:meth:`shiftlearn.tasks.Task.digest`).
     """
 
     def __init__(
@@ -69,8 +70,9 @@ class Model:
         seed: int,
         classes: Sequence[str] | None = None,
         features: Features | None = None,
+        digest: str | None = None,
     ) -> None:
-        self.recipe, self.network, self.seed, self.features = recipe, network, seed, features
+        self.recipe, self.network, self.seed, self.features, self.digest = recipe, network, seed, features, digest
         self.classes = tuple(classes or map(str, range(recipe.layers[-1])))
         self.encode = encoder(recipe.coding, recipe.coding_exponent, recipe.coding_cells)
 

@@ -37,6 +37,8 @@ def repeat(recipe: Recipe, folder: Path, seed: int, repeats: int, reporter: Repo
     """
     if recipe.dataset != "xor":
         raise InputError(f"--repeat is for xor, got {recipe.dataset}; for a table use --folds and --repeats")
+    if recipe.validation:
+        raise InputError(f"validation is not held out from repeated runs, got {recipe.validation}")
     if not 1 <= repeats <= _MEMBERS:
         raise InputError(f"--repeat must be from 1 to {_MEMBERS}, got {repeats}")
     task = tasks.read(recipe, seed, None, ["train"])
@@ -74,16 +76,17 @@ class _Runs:
 
     def epoch(self, epoch: int) -> None:
         """Learn once; the answers on the way are those after epoch − 1."""
-        self._note(self.ensemble.epoch(epoch, self.z, self.labels, self.samples), epoch - 1)
+        alive = self.ensemble.alive.clone()
+        self._note(self.ensemble.epoch(epoch, self.z, self.labels, self.samples, steps=1), epoch - 1, alive)
         self.dead[~self.ensemble.alive & (self.dead < 0)] = epoch
 
     def look(self, epoch: int) -> None:
         """Answer without learning."""
         with torch.no_grad():
-            self._note(self.ensemble.network(self.z), epoch)
+            self._note(self.ensemble.network(self.z), epoch, self.ensemble.alive)
 
-    def _note(self, answers: torch.Tensor, epoch: int) -> None:
-        self.right = (first_to_fire(answers) == self.labels).all(-1) & self.ensemble.alive
+    def _note(self, answers: torch.Tensor, epoch: int, alive: torch.Tensor) -> None:
+        self.right = (first_to_fire(answers) == self.labels).all(-1) & alive
         self.first[self.right & (self.first < 0)] = epoch
 
 
@@ -124,9 +127,9 @@ def _write(folder: Path, runs: _Runs, seed: int, seconds: float) -> dict[str, An
     return metrics
 
 
-def histogram(epochs: list[int], last: int) -> list[tuple[int, int, int]]:
-    """(from, up to but not including, runs) for about twelve ranges of epochs that cover those that occur."""
+def histogram(epochs: list[int], last: int) -> list[list[int]]:
+    """[from, up to but not including, runs] for about twelve ranges of epochs that cover those that occur."""
     highest = max(epochs, default=last)
     width = max(1, -(-(highest + 1) // _BINS))
     counts, edges = np.histogram(epochs, bins=np.arange(0, highest + width + 1, width))
-    return [(int(a), int(b), int(n)) for a, b, n in zip(edges[:-1], edges[1:], counts, strict=True)]
+    return [[int(a), int(b), int(n)] for a, b, n in zip(edges[:-1], edges[1:], counts, strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -17,7 +18,7 @@ from .data.tables import TABLES, Column, Table, load_table, read_csv
 from .errors import InputError, unknown_name
 from .recipes import Recipe
 
-__all__ = ["Task", "fitted", "read"]
+__all__ = ["Task", "fitted", "read", "require_same"]
 
 Samples = npt.NDArray[np.generic] | tuple[Column, ...]
 _XOR = np.array([[0.01, 0.01], [0.01, 0.99], [0.99, 0.01], [0.99, 0.99]], dtype=np.float32)  # as published
@@ -46,6 +47,13 @@ class Task:
         """Some of the samples, in that order."""
         return tuple(c[index] for c in self.samples) if isinstance(self.samples, tuple) else self.samples[index]
 
+    def digest(self) -> str | None:
+        """Of a table: what changes when its content does."""
+        if not isinstance(self.samples, tuple):
+            return None
+        content = (self.names, self.classes, self.labels.tolist(), [column.tolist() for column in self.samples])
+        return hashlib.sha256(repr(content).encode()).hexdigest()
+
     def scale(self, recipe: Recipe, index: npt.NDArray[np.int64]) -> Features | None:
         """The scaling of a table's columns, fitted on some of its rows; None for what needs none."""
         if self.names is None or not isinstance(self.samples, tuple):
@@ -62,7 +70,11 @@ def read(recipe: Recipe, seed: int, data_dir: str | None, parts: Sequence[Litera
     Raises:
         InputError: an unknown dataset, or data that do not serve.
     """
+    if seed < 0:
+        raise InputError(f"seed must be 0 or more, got {seed}")
     name = recipe.dataset
+    if recipe.preprocess != "none" and name not in data.DATASETS:
+        raise InputError(f"preprocess is for images, got {recipe.preprocess!r} for {name}")
     if name in data.DATASETS:
         loaded = {part: data.load(name, part, data_dir) for part in parts}
         images = np.concatenate([x for x, _ in loaded.values()]) if len(loaded) > 1 else next(iter(loaded.values()))[0]
@@ -95,6 +107,12 @@ def fitted(recipe: Recipe, task: Task, features: Features | None) -> Recipe:
     return dataclasses.replace(recipe, layers=(inputs, *hidden, classes))
 
 
+def require_same(task: Task, recipe: Recipe, digest: str | None) -> None:
+    """InputError if ``digest``, of the table that a run began with, is known and is not that of the task."""
+    if digest is not None and digest != task.digest():
+        raise InputError(f"{recipe.dataset} has changed since this run began")
+
+
 def _table(recipe: Recipe) -> Table:
     if recipe.dataset in TABLES:
         return load_table(recipe.dataset)
@@ -108,14 +126,17 @@ def _split(table: Table, share: float, seed: int) -> tuple[npt.NDArray[np.int64]
     """Training and test rows, stratified, in random order."""
     from sklearn.model_selection import train_test_split
 
+    counts = np.bincount(table.labels, minlength=len(table.classes))
+    rare = int(counts.argmin())
     try:
         train, test = train_test_split(
             np.arange(len(table.labels)), test_size=share, stratify=table.labels, random_state=seed % 2**32
         )
+        if not all(np.bincount(table.labels[part], minlength=len(counts)).all() for part in (train, test)):
+            raise ValueError("a class is missing in one of them")
     except ValueError:
-        counts = np.bincount(table.labels)
         raise InputError(
-            f"{table.name} cannot be split into training and test rows with every class in both: its {len(counts)} "
-            f"classes have {counts.min()} to {counts.max()} rows, and test_share is {share}"
+            f"{table.name} cannot be split into training and test rows with every class in both: class "
+            f"{table.classes[rare]!r} has {counts[rare]} of {len(table.labels)} rows, and test_share is {share}"
         ) from None
     return train, test

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from . import checkpoint, tasks
 from .errors import InputError
 from .evaluation import evaluate, write_results
 from .learner import Learner, random_state
 from .model import Model, build
-from .nn import first_to_fire
+from .nn import ShiftLinear, first_to_fire
 from .recipes import Recipe
 
 __all__ = ["Reporter", "resume", "start"]
@@ -56,20 +57,16 @@ def resume(folder: Path, reporter: Reporter, device: str = "cpu", data_dir: str 
     config = checkpoint.read_config(folder)
     if checkpoint.read_metrics(folder) is not None:
         return None
-    run = _Run(config.recipe, config.seed, device, data_dir)
-    if (run.model.features, run.model.classes) != (config.features, config.classes or run.model.classes):
-        raise InputError(f"{config.recipe.dataset} is not what this run began with: its columns or classes differ")
-    return run.finish(folder, reporter)
+    return _Run(config.recipe, config.seed, device, data_dir, config.digest).finish(folder, reporter)
 
 
 class _Run:
     """One training run: everything that follows from (recipe, seed)."""
 
-    def __init__(self, recipe: Recipe, seed: int, device: str, data_dir: str | None) -> None:
-        if seed < 0:
-            raise InputError(f"seed must be 0 or more, got {seed}")
+    def __init__(self, recipe: Recipe, seed: int, device: str, data_dir: str | None, digest: str | None = None) -> None:
         self.device = _device(device)
         task = tasks.read(recipe, seed, data_dir, ["train"])
+        tasks.require_same(task, recipe, digest)
         features = task.scale(recipe, task.train)
         self.recipe, self.seed, self.data_dir = tasks.fitted(recipe, task, features), seed, data_dir
         train = len(task.train) - recipe.validation
@@ -78,17 +75,20 @@ class _Run:
                 f"validation must be less than the {len(task.train)} training samples, got {recipe.validation}"
             )
         self.network = build(self.recipe, random_state(seed, 0)).to(self.device)
-        self.model = Model(self.recipe, self.network, seed, task.classes, features)
+        self.model = Model(self.recipe, self.network, seed, task.classes, features, task.digest())
         x = self.model.values(task.take(task.train)).to(self.device)
         y = torch.from_numpy(task.labels[task.train]).to(self.device)
         self.x, self.y, self.held_out = x[:train], y[:train], (x[train:], y[train:])
         self.learner = Learner(self.network, self.recipe)
+        self.frozen = False
+        self.delays = [delay.detach().clone() for delay in self._delays()]
         self.batches = -(-train // recipe.batch)
 
     def write_config(self, folder: Path) -> None:
         """Record what this run is."""
         features = None if self.model.features is None else self.model.features.as_dict()
-        checkpoint.write_config(folder, self.recipe, self.seed, classes=self.model.classes, features=features)
+        about = {"classes": self.model.classes, "features": features, "digest": self.model.digest}
+        checkpoint.write_config(folder, self.recipe, self.seed, **about)
 
     def finish(self, folder: Path, reporter: Reporter) -> dict[str, Any]:
         """Train the epochs that are left, then read the test set and write the results."""
@@ -96,15 +96,19 @@ class _Run:
         log = _read_log(folder)[: progress["epoch"]]
         checkpoint.write(folder / checkpoint.LOG, "".join(json.dumps(line) + "\n" for line in log).encode())
         for epoch in range(progress["epoch"] + 1, self.recipe.epochs + 1):
+            if progress.get("frozen"):
+                break
             record = self._epoch(epoch, reporter)
-            progress = {"epoch": epoch, "seconds": progress["seconds"] + record["seconds"]}
+            seconds = progress["seconds"] + record["seconds"]
+            progress = {"epoch": epoch, "seconds": seconds, "frozen": self.frozen}
             with open(folder / checkpoint.LOG, "a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
             checkpoint.save_state(folder, self.network, self.learner.optimizer, progress)
             reporter.epoch(record)
         self.network.eval()
         checkpoint.save_weights(self.model, folder)
-        return write_results(folder, self.model, evaluate(self.model, "test", self.data_dir), progress["seconds"])
+        more = {"frozen_in_epoch": progress["epoch"]} if progress.get("frozen") else {}
+        return write_results(folder, self.model, evaluate(self.model, "test", self.data_dir), progress["seconds"], more)
 
     def _epoch(self, epoch: int, reporter: Reporter) -> dict[str, Any]:
         began = time.perf_counter()
@@ -116,6 +120,8 @@ class _Run:
             loss_sum += loss * len(chosen)
             right += (first_to_fire(z) == self.y[chosen]).sum()
             done += len(chosen)
+            if self._stop_at_zero_delays():
+                break
             if number % _REPORT_EVERY == 0 or number == self.batches:
                 speed = done / (time.perf_counter() - began)
                 reporter.batch(epoch, number / self.batches, loss_sum.item() / done, right.item() / done, speed)
@@ -130,6 +136,23 @@ class _Run:
             record["validation_accuracy"] = float((first_to_fire(self.model.fire(x)) == y.cpu()).double().mean())
         record["seconds"] = time.perf_counter() - began
         return record
+
+    def _delays(self) -> list[Tensor]:
+        return [layer.delay for layer in self.network if isinstance(layer, ShiftLinear)]
+
+    def _stop_at_zero_delays(self) -> bool:
+        """Where nothing keeps delays above 0 and one has fallen there: put them back, and let the run end."""
+        if self.recipe.project_delays:
+            return False
+        delays = self._delays()
+        if all((delay > 0).all() for delay in delays):
+            self.delays = [delay.detach().clone() for delay in delays]
+            return False
+        with torch.no_grad():
+            for delay, before in zip(delays, self.delays, strict=True):
+                delay.copy_(before)
+        self.frozen = True
+        return True
 
 
 def _device(name: str) -> torch.device:

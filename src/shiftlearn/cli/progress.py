@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -72,8 +73,7 @@ class _Bar(_Lines):
 
     def batch(self, epoch: int, share: float, loss: float, accuracy: float, samples_per_second: float) -> None:
         super().batch(epoch, share, loss, accuracy, samples_per_second)
-        text = (
-            f"epoch {epoch}/{self.epochs}  loss {loss:.4f}  training {accuracy:.2%}  "
-            f"{samples_per_second:,.0f} samples/s"
-        )
+        figures = [] if math.isnan(loss) else [f"loss {loss:.4f}"]
+        figures += [] if math.isnan(accuracy) else [f"training {accuracy:.2%}"]
+        text = "  ".join([f"epoch {epoch}/{self.epochs}", *figures, f"{samples_per_second:,.0f} samples/s"])
         self.progress.update(self.task, completed=epoch - 1 + share, description=text)

@@ -26,6 +26,8 @@ def print_summary(folder: Path, metrics: dict[str, Any]) -> None:
             f"({metrics['silent_samples']} silent, {metrics['tied_samples']} tied), "
             f"{metrics['epochs']} epochs in {metrics['train_seconds']:.0f} s, seed {metrics['seed']}"
         )
+        if "frozen_in_epoch" in metrics:
+            typer.echo(f"the run ended in epoch {metrics['frozen_in_epoch']}, when a delay fell to 0 or below")
         typer.echo(f"check it with: shiftlearn evaluate {folder}")
 
 

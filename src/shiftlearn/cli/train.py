@@ -66,7 +66,7 @@ def train(
         config, metrics = checkpoint.read_config(folder), checkpoint.read_metrics(folder)
         recipe, seed = config.recipe, config.seed
         if config.folds:
-            plan = Plan(config.folds, config.repeats, plan.compare)
+            plan = Plan(config.folds, config.repeats, config.compare)
         elif config.repeats:
             plan = Plan(repeat=config.repeats)
     else:
@@ -89,7 +89,8 @@ def train(
             if (plan.folds or plan.repeat) is not None and device != "cpu":
                 raise InputError(f"--folds and --repeat run on the CPU, got --device {device}")
             if plan.folds is not None:
-                metrics = cross_validate(recipe, folder, seed, plan.folds, plan.repeats or 1, watch, plan.compare)
+                repeats = 1 if plan.repeats is None else plan.repeats
+                metrics = cross_validate(recipe, folder, seed, plan.folds, repeats, watch, plan.compare)
             elif plan.repeat is not None:
                 metrics = repeat(recipe, folder, seed, plan.repeat, watch)
             elif resume is not None:

@@ -57,7 +57,11 @@ class ShiftLinear(nn.Module):
         members: int | None = None,
     ) -> None:
         super().__init__()
-        sizes = (("in_features", in_features), ("out_features", out_features), ("members", members or 1))
+        sizes = (
+            ("in_features", in_features),
+            ("out_features", out_features),
+            ("members", 1 if members is None else members),
+        )
         for name, size in sizes:
             if not isinstance(size, int) or size < 1:
                 raise InputError(f"{name} must be an integer of 1 or more, got {size!r}")
