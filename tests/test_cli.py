@@ -167,7 +167,7 @@ def test_a_folder_in_use_is_left_alone(tmp_path, call):
 def test_data_lists_where_each_was_found(tmp_path, call):
     code, out, _ = call("data")
     assert code == 0
-    assert [line.split()[0] for line in out.splitlines()[::2]] == ["mnist", "fashion-mnist"]
+    assert [line.split()[0] for line in out.splitlines()[::2]] == ["mnist", "fashion-mnist", "tables"]
     (tmp_path / "mnist").mkdir()
     (tmp_path / "mnist/t10k-labels-idx1-ubyte.gz").write_bytes(b"")
     code, out, _ = call("data", "--data-dir", str(tmp_path))

@@ -9,6 +9,7 @@ from typing import cast
 import typer
 
 from ..data import DATASETS, Split, find
+from ..data.tables import TABLES
 from ..errors import InputError
 
 
@@ -17,6 +18,7 @@ def listing(data_dir: str | None) -> None:
         folder = find(name, data_dir)
         place = str(folder) if folder else "not found: downloaded when first used" if data_dir is None else "not there"
         typer.echo(f"{name:14} {place}\n{'':14} {dataset.origin}")
+    typer.echo(f"{'tables':14} {', '.join(TABLES)}\n{'':14} come with scikit-learn; or any CSV file")
 
 
 def show(
