@@ -20,6 +20,8 @@ __all__ = ["Ensemble"]
 class Ensemble:
     """Networks that share a recipe but neither weights nor data.
 
+    A member is what the network with its seed would be alone, up to rounding in the optimizer.
+
     Args:
         recipe: with the sizes of all layers.
         seeds: of the members; initial weights and order of the data follow from them.

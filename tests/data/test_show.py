@@ -237,5 +237,5 @@ def test_the_folder_of_the_data_may_be_named_before_the_subcommand(call):
 def test_without_a_subcommand_the_datasets_are_listed(call):
     code, out, _ = call()
     assert code == 0
-    assert [line.split()[0] for line in out.splitlines()[::2]] == list(data.DATASETS)
+    assert [line.split()[0] for line in out.splitlines()[::2]] == [*data.DATASETS, "tables"]
     assert "shwo" in call("shwo")[2]
