@@ -11,9 +11,7 @@ import sys
 import time
 
 import pytest
-import torch
 
-from shiftlearn import cli
 from shiftlearn.cli.progress import reporter
 
 COMMAND = (sys.executable, "-m", "shiftlearn")
@@ -24,21 +22,6 @@ PLAIN = {k: v for k, v in os.environ.items() if k != "FORCE_COLOR"} | {"PYTHONUN
 def run(*arguments):
     command = [*COMMAND, *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, env=PLAIN, check=False)
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    """The command line within this process: exit code, standard output, standard error."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["shiftlearn", *arguments])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        return stop.value.code, *capsys.readouterr()
-
-    before = torch.get_num_threads()
-    yield call
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -4,42 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from safetensors.torch import load_file
 
-from shiftlearn import checkpoint, cli
+from shiftlearn import checkpoint
 
 FAST = ("--epochs", "12", "--set", "layers=[0, 6, 0]", "--set", "batch=8", "--set", "lr=3e-2", "--threads", "1")
 NAMES = ["length", "colour", "width", "kind"]
 TIMINGS = ("train_seconds", "seconds", "samples_per_second")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """Networks this small are slower on several threads, much slower where other work wants the cores too."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    """The command line within this process: exit code, standard output, standard error."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["shiftlearn", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        return stop.value.code, *capsys.readouterr()
-
-    before = torch.get_num_threads()
-    yield call
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
@@ -354,7 +332,8 @@ def test_a_damaged_summary(call, place, command, kind, key):
 # ------------------------------------------------------------------------------------- data
 
 
-def test_data(call, place):
+def test_data(call, place, monkeypatch):
+    monkeypatch.setenv("SHIFTLEARN_DATA", str(Path(__file__).parents[1] / "datasets"))
     code, out, err = call("data")
     assert (code, err) == (0, "")
     assert "mnist" in out

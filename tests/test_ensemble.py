@@ -27,13 +27,7 @@ except ImportError:
 SAMPLES, INPUTS, CLASSES = 37, 7, 3
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """Networks this small are slower on several threads, much slower where other work wants the cores too."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def small(**changed):

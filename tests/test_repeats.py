@@ -21,13 +21,7 @@ from shiftlearn.repeats import histogram, repeat
 TIMINGS = {"train_seconds"}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """Networks this small are slower on several threads, much slower where other work wants the cores too."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Watch:

@@ -19,7 +19,7 @@ from .coding import coded_width
 from .data.features import Features
 from .ensemble import Ensemble
 from .errors import InputError
-from .evaluation import judge, write_records
+from .evaluation import about, judge, write_records
 from .learner import random_state
 from .model import Model, build
 from .recipes import Recipe
@@ -185,18 +185,10 @@ def _write(
         "folds": max(fold.number for fold in folds) + 1,
         "repeats": folds[-1].repeat + 1,
         "compared": {name: _summary(values) for name, values in others.items()},
-        "train_seconds": seconds,
-        "epochs": model.recipe.epochs,
-        "seed": model.seed,
         "silent_samples": pooled.silent,
         "tied_samples": pooled.ties,
         "test_samples": len(index),
-        "dataset": model.recipe.dataset,
-        "rule": model.recipe.rule,
-        "feedback": model.recipe.feedback,
-        "loss": model.recipe.loss,
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
+        **about(model.recipe, model.seed, seconds),
     }
     checkpoint.write_json(folder / checkpoint.METRICS, metrics)
     return metrics

@@ -16,8 +16,9 @@ import torch
 from . import checkpoint, records, tasks
 from .model import Model
 from .nn import first_to_fire, spike_time_scores
+from .recipes import Recipe
 
-__all__ = ["Evaluation", "evaluate", "judge", "write_records", "write_results"]
+__all__ = ["Evaluation", "about", "evaluate", "judge", "write_records", "write_results"]
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,21 @@ def _write_csv(path: Path, rows: Sequence[Sequence[str]]) -> None:
     checkpoint.write(path, text.getvalue().encode())
 
 
+def about(recipe: Recipe, seed: int, seconds: float) -> dict[str, Any]:
+    """What every metrics.json says of its run."""
+    return {
+        "train_seconds": seconds,
+        "epochs": recipe.epochs,
+        "seed": seed,
+        "dataset": recipe.dataset,
+        "rule": recipe.rule,
+        "feedback": recipe.feedback,
+        "loss": recipe.loss,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+
+
 def write_results(
     folder: Path, model: Model, test: Evaluation, seconds: float, more: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -106,18 +122,10 @@ def write_results(
     write_records(folder, test, model.classes, ["index"], [[k] for k in range(len(test.labels))])
     metrics = {
         "test_accuracy": test.accuracy,
-        "train_seconds": seconds,
-        "epochs": model.recipe.epochs,
-        "seed": model.seed,
         "silent_samples": test.silent,
         "tied_samples": test.ties,
         "test_samples": len(test.labels),
-        "dataset": model.recipe.dataset,
-        "rule": model.recipe.rule,
-        "feedback": model.recipe.feedback,
-        "loss": model.recipe.loss,
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
+        **about(model.recipe, model.seed, seconds),
         **more,
     }
     checkpoint.write_json(folder / checkpoint.METRICS, metrics)

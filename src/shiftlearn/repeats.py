@@ -14,6 +14,7 @@ import torch
 from . import checkpoint, tasks
 from .ensemble import Ensemble
 from .errors import InputError
+from .evaluation import about
 from .nn import first_to_fire
 from .recipes import Recipe
 from .training import Reporter
@@ -113,15 +114,7 @@ def _write(folder: Path, runs: _Runs, seed: int, seconds: float) -> dict[str, An
         "frozen_unsolved": sum(x >= 0 > y for x, y in zip(dead, first, strict=True)),
         "median_epochs_to_solution": float(np.median(soon)) if soon else None,
         "histogram": histogram(soon, runs.recipe.epochs),
-        "epochs": runs.recipe.epochs,
-        "seed": seed,
-        "train_seconds": seconds,
-        "dataset": runs.recipe.dataset,
-        "rule": runs.recipe.rule,
-        "feedback": runs.recipe.feedback,
-        "loss": runs.recipe.loss,
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
+        **about(runs.recipe, seed, seconds),
     }
     checkpoint.write_json(folder / checkpoint.METRICS, metrics)
     return metrics

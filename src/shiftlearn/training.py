@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from . import checkpoint, tasks
+from . import checkpoint, rules, tasks
 from .errors import InputError
 from .evaluation import evaluate, write_results
 from .learner import Learner, random_state
@@ -65,6 +65,7 @@ class _Run:
 
     def __init__(self, recipe: Recipe, seed: int, device: str, data_dir: str | None, digest: str | None = None) -> None:
         self.device = _device(device)
+        rules.get(recipe.rule)  # before the data are read
         task = tasks.read(recipe, seed, data_dir, ["train"])
         tasks.require_same(task, recipe, digest)
         features = task.scale(recipe, task.train)
