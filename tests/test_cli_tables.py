@@ -332,6 +332,23 @@ def test_a_damaged_summary(call, place, command, kind, key):
 # ------------------------------------------------------------------------------------- data
 
 
+def test_data_make_tca(call, place, fails):
+    from shiftlearn.data.tca_read import read_mat
+
+    for name, more in (("a", ()), ("b", ("--seed", 1, "--templates", "a.mat"))):
+        code, out, _ = call("data", "make", "tca", "--trials", 3, "--out", f"{name}.mat", *more)
+        assert code == 0
+        assert f"{name}.mat: 3 trials" in out
+    a, b = read_mat("a.mat"), read_mat("b.mat")
+    assert len(a) == len(b) == 3
+    assert a.templates.times.tolist() == b.templates.times.tolist()
+    assert a.times.tolist() != b.times.tolist()
+    fails("--out must end in .mat", "data", "make", "tca", "--out", "a.txt")
+    fails("does not exist", "data", "make", "tca", "--out", "no/a.mat")
+    fails("no.mat", "data", "make", "tca", "--out", "c.mat", "--templates", "no.mat")
+    fails("trials must be an integer of 1 or more, got 0", "data", "make", "tca", "--out", "c.mat", "--trials", 0)
+
+
 def test_data(call, place, monkeypatch):
     monkeypatch.setenv("SHIFTLEARN_DATA", str(Path(__file__).parents[1] / "datasets"))
     code, out, err = call("data")

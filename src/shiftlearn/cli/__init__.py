@@ -132,6 +132,30 @@ def data_show(
     show(dataset, split, count, seed, coding, preprocess, data_dir or context.obj, out)
 
 
+make_app = typer.Typer(no_args_is_help=True, help="Generate data.")
+data_app.add_typer(make_app, name="make")
+
+
+@make_app.callback()
+def data_make() -> None:
+    """Generate data, for example: shiftlearn data make tca --trials 200 --out trials.mat"""
+
+
+@make_app.command("tca")
+def data_make_tca(
+    out: Annotated[str, typer.Option(metavar="FILE.mat", help="The file; one that is there is replaced.")],
+    trials: Annotated[int, typer.Option(help="Number of trials.")] = 200,
+    seed: Annotated[int, typer.Option(help="The trials follow from it, and new features too.")] = 0,
+    templates: Annotated[
+        str | None, typer.Option(metavar="FILE.mat", help="Take the features of this file, not new ones.")
+    ] = None,
+) -> None:
+    """Spike trains for temporal credit assignment: features with rewards, in background noise."""
+    from .data import make_tca
+
+    make_tca(trials, seed, templates, out)
+
+
 def main() -> None:
     """Entry point: mistakes of the user become one line and exit code 2."""
     try:

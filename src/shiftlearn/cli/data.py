@@ -21,6 +21,24 @@ def listing(data_dir: str | None) -> None:
     typer.echo(f"{'tables':14} {', '.join(TABLES)}\n{'':14} come with scikit-learn; or any CSV file")
 
 
+def make_tca(trials: int, seed: int, templates: str | None, out: str) -> None:
+    from ..data.tca import generate
+    from ..data.tca_read import read_mat
+    from ..data.tca_write import write_mat
+
+    if Path(out).suffix.lower() != ".mat":  # before the work, not after
+        raise InputError(f"--out must end in .mat, got {out!r}")
+    if not Path(out).parent.is_dir():
+        raise InputError(f"--out: the folder {str(Path(out).parent)!r} does not exist")
+    if templates is None:
+        made = generate(trials, seed)
+    else:
+        source = read_mat(templates)
+        made = generate(trials, seed, source.templates, source.num_synapses)
+    write_mat(out, made)
+    typer.echo(f"{out}: {trials} trials, {len(made.times)} spikes, targets {made.target.min()} to {made.target.max()}")
+
+
 def show(
     dataset: str,
     split: str,

@@ -1,0 +1,231 @@
+"""Labelled spike trains: trials in which synapses spike any number of times, and their way into a network.
+
+The fields follow the task of temporal credit assignment (Rapp, Nawrot & Stern 2018): in a trial some features occur,
+each a fixed pattern of spikes over all synapses, and what is to be learned is the sum of the features' rewards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..events import SpikeEvents
+
+__all__ = ["Templates", "Trials", "from_arrays", "to_events"]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Synapses = npt.NDArray[np.int32]
+Index = int | slice | Sequence[int] | npt.NDArray[np.integer] | npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Templates:
+    """The features that may occur, m of them.
+
+    Attributes:
+        times: (spikes,) in s after the feature's onset; feature by feature, in each by time, then by synapse.
+        synapses: (spikes,) of each spike.
+        offsets: (m + 1,) where features begin and end in ``times``.
+        rewards: (m,) integers of 0 or more.
+        duration: of a feature, in s.
+    """
+
+    times: Floats
+    synapses: Synapses
+    offsets: Ints
+    rewards: Ints
+    duration: float = 1.0
+
+    def __len__(self) -> int:
+        return len(self.rewards)
+
+
+def _no_templates() -> Templates:
+    return Templates(np.zeros(0), np.zeros(0, np.int32), np.zeros(1, np.int64), np.zeros(0, np.int64))
+
+
+@dataclass(frozen=True, eq=False)
+class Trials:
+    """Spike trains of n trials.
+
+    Attributes:
+        times: (spikes,) in s, 0 … length; trial by trial, in each by time, then by synapse.
+        synapses: (spikes,) of each spike, 0 … num_synapses - 1.
+        from_feature: (spikes,) whether a spike is part of a feature, and not of the background.
+        offsets: (n + 1,) where trials begin and end in ``times``.
+        onsets: (occurrences,) of the features that occurred, in s; trial by trial.
+        features: (occurrences,) which one it was, an index into ``templates``; -1: not known.
+        rewards: (occurrences,) integers of 0 or more.
+        feature_offsets: (n + 1,) where trials begin and end in ``onsets``.
+        target: (n,) what is to be learned, integers of 0 or more; the sum of a trial's rewards if it has any.
+        lengths: (n,) of the trials, in s.
+        num_synapses: how many there are.
+        dt: resolution of the background's spike times, in s.
+        templates: the features; none if they are not known.
+    """
+
+    times: Floats
+    synapses: Synapses
+    from_feature: npt.NDArray[np.bool_]
+    offsets: Ints
+    onsets: Floats
+    features: Synapses
+    rewards: Ints
+    feature_offsets: Ints
+    target: Ints
+    lengths: Floats
+    num_synapses: int
+    dt: float = 0.001
+    templates: Templates = field(default_factory=_no_templates)
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+
+def from_arrays(
+    times: npt.ArrayLike,
+    synapses: npt.ArrayLike,
+    trial: npt.ArrayLike,
+    target: npt.ArrayLike,
+    *,
+    num_synapses: int | None = None,
+    length: npt.ArrayLike | None = None,
+    dt: float = 0.001,
+) -> Trials:
+    """Anyone's spike trains, in any order.
+
+    Args:
+        times: (spikes,) in s, 0 or later.
+        synapses: (spikes,) integers from 0.
+        trial: (spikes,) which trial a spike belongs to, 0 … n - 1; trials may be without spikes.
+        target: (n,) integers of 0 or more.
+        num_synapses: default: the largest number in ``synapses`` plus 1.
+        length: of the trials in s, one number or (n,); default: the latest spike's time
+            (1 if there is none).
+        dt: resolution of the spike times in s; only noted.
+
+    Raises:
+        InputError: an argument is not as above; the message names it.
+    """
+    t = _vector("times", times, None, np.float64)
+    synapse, row = (_vector(*pair, len(t), np.int64) for pair in (("synapses", synapses), ("trial", trial)))
+    targets = _vector("target", target, None, np.int64)
+    n = len(targets)
+    if n == 0:
+        raise InputError("target is empty: there must be one trial or more")
+    latest = t.max(initial=0.0)
+    lengths = np.broadcast_to(np.float64(latest if latest > 0 else 1.0), n).copy()
+    if length is not None:
+        lengths = _vector("length", np.full(n, length) if np.ndim(length) == 0 else length, n, np.float64)
+    if not (lengths > 0).all():
+        raise InputError(f"length must be positive, got {lengths.min():g}")
+    _within("trial", row, n)
+    if num_synapses is None:
+        num_synapses = int(synapse.max(initial=0)) + 1
+    _within("synapses", synapse, num_synapses)
+    if (late := t > lengths[row]).any():
+        raise InputError(f"times must lie within the trial's length, {lengths[row][late][0]:g} s, got {t[late][0]:g}")
+    if not 0 < dt < np.inf:
+        raise InputError(f"dt must be positive, got {dt}")
+    order = np.lexsort((synapse, t, row))
+    none = np.zeros(0)
+    return Trials(
+        times=t[order],
+        synapses=synapse[order].astype(np.int32),
+        from_feature=np.zeros(len(t), np.bool_),
+        offsets=bounds(np.bincount(row, minlength=n)),
+        onsets=none,
+        features=none.astype(np.int32),
+        rewards=none.astype(np.int64),
+        feature_offsets=np.zeros(n + 1, np.int64),
+        target=targets,
+        lengths=lengths,
+        num_synapses=num_synapses,
+        dt=float(dt),
+    )
+
+
+def to_events(trials: Trials, index: Index, dtype: torch.dtype | None = None) -> SpikeEvents:
+    """The spikes of some trials as a batch, with z = exp(t / s).
+
+    Args:
+        trials: of any length; the z of 10 s is 22026.
+        index: number of a trial, numbers, a slice or a mask of shape (n,).
+        dtype: torch.float32 (default) or torch.float64.
+
+    Returns:
+        One row per trial, in the order of ``index``, one channel per synapse; ``rest`` is inf.
+
+    Raises:
+        InputError: no such trial, another dtype, or times so late that the dtype cannot hold their z.
+    """
+    import torch
+
+    from ..events import SpikeEvents, to_z
+
+    dtype = torch.float32 if dtype is None else dtype
+    if dtype not in (torch.float32, torch.float64):
+        raise InputError(f"dtype must be torch.float32 or torch.float64, got {dtype}")
+    where = index if isinstance(index, slice) else np.asarray(index)
+    if not isinstance(where, slice) and where.size == 0:
+        where = np.zeros(0, np.int64)  # NumPy makes floats of an empty list
+    try:
+        rows = np.atleast_1d(np.arange(len(trials))[where])
+    except IndexError as error:
+        raise InputError(f"index must tell some of {len(trials)} trials ({error})") from error
+    if rows.ndim != 1:
+        raise InputError(f"index must have one dimension, got {rows.ndim}")
+    counts = np.diff(trials.offsets)[rows]
+    spikes = ranges(trials.offsets[rows], counts)
+    # The exponential before the conversion: exp of a rounded time would be further off than the rounded exp.
+    z = to_z(torch.from_numpy(trials.times[spikes]))
+    events = SpikeEvents(
+        z, torch.from_numpy(trials.synapses[spikes]), torch.from_numpy(bounds(counts)), trials.num_synapses
+    )
+    return events.to(dtype=dtype)
+
+
+def bounds(counts: npt.NDArray[np.integer]) -> Ints:
+    """Where pieces of these lengths, laid end to end, begin and end: (n + 1,)."""
+    return np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+
+
+def ranges(starts: Ints, counts: Ints) -> Ints:
+    """The numbers start … start + count - 1 of every pair, one after the other."""
+    total = int(counts.sum())
+    return np.arange(total) + np.repeat(starts - bounds(counts)[:-1], counts)
+
+
+def _vector(name: str, given: npt.ArrayLike, size: int | None, dtype: type[Any]) -> npt.NDArray[Any]:
+    """A copy of shape (size,) that holds finite numbers of 0 or more, whole ones if ``dtype`` is an integer."""
+    try:
+        x = np.asarray(given)
+    except ValueError as error:
+        raise InputError(f"{name} must be an array of numbers ({error})") from error
+    if x.size and x.dtype.kind not in "iuf":
+        raise InputError(f"{name} must hold real numbers, got {x.dtype}")
+    if x.ndim != 1 or (size is not None and len(x) != size):
+        raise InputError(f"{name} must have shape ({'n' if size is None else size},), got {x.shape}")
+    x = x.astype(np.float64) if x.dtype.kind not in "iu" or dtype is np.float64 else x
+    bad = ~((x >= 0) & (x < (np.inf if dtype is np.float64 else 2**31)))
+    if dtype is not np.float64:
+        bad |= x != np.floor(x)
+    if bad.any():
+        kind = "finite and 0 or more" if dtype is np.float64 else "integers of 0 or more, below 2**31"
+        raise InputError(f"{name} must be {kind}, got {x[bad][0]:g}")
+    return x.astype(dtype)
+
+
+def _within(name: str, x: Ints, end: int) -> None:
+    if end < 1 or (x >= end).any():
+        raise InputError(f"{name} must lie in 0 … {end - 1}, got {x.max(initial=0)}")
