@@ -200,7 +200,9 @@ def test_interrupted_before_there_is_a_run(tmp_path, monkeypatch, call):
 def test_interrupt_and_resume_equal_an_uninterrupted_run(trained, tmp_path):
     folder = tmp_path / "run"
     command = [*COMMAND, "train", "mnist", *SMALL, "--out", str(folder)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=PLAIN)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": PLAIN}
+    # Background jobs of a script ignore Ctrl-C, and so would their children.
+    process = subprocess.Popen(command, **pipes, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     try:
         deadline = time.monotonic() + 60
         while not (folder / "checkpoint.safetensors").exists():

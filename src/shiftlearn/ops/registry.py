@@ -131,7 +131,7 @@ def _fake_fire(
 
 
 class _Fire(torch.autograd.Function):
-    """The rule as a backward pass. (torch.library.register_autograd would cost five times as much per call.)"""
+    """The rule as a backward pass. (torch.library.register_autograd costs several times as much per call.)"""
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, ...]:

@@ -1,5 +1,6 @@
 // Cross-entropy of first-spike times: the loss and its error in one pass. See cross_entropy in ../reference.py.
 #pragma once
+#include <algorithm>
 #include <cmath>
 #include <limits>
 

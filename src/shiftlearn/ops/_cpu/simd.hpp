@@ -44,7 +44,6 @@ struct Simd {
   using K = std::conditional_t<sizeof(T) == 4, __mmask16, __mmask8>;
   static K first(int n) { return K((1u << n) - 1); }
   static bool any(K k) { return k != 0; }
-  static int size(K k) { return __builtin_popcount(k); }
   static K not_negative(V v) {
     if constexpr (sizeof(T) == 4) return _mm512_cmp_ps_mask((__m512)v, _mm512_setzero_ps(), _CMP_GE_OQ);
     else return _mm512_cmp_pd_mask((__m512d)v, _mm512_setzero_pd(), _CMP_GE_OQ);
@@ -108,10 +107,6 @@ struct Simd {
   }
 #if defined(__AVX2__)
   static bool any(K k) { return !_mm256_testz_si256((__m256i)k, (__m256i)k); }
-  static int size(K k) {
-    if constexpr (sizeof(T) == 4) return __builtin_popcount(_mm256_movemask_ps((__m256)k));
-    else return __builtin_popcount(_mm256_movemask_pd((__m256d)k));
-  }
   static V load(const T* p, K k) {
     if constexpr (sizeof(T) == 4) return (V)_mm256_maskload_ps(p, (__m256i)k);
     else return (V)_mm256_maskload_pd(p, (__m256i)k);
@@ -125,11 +120,6 @@ struct Simd {
     I all = 0;
     for (int i = 0; i < width; ++i) all |= k[i];
     return all != 0;
-  }
-  static int size(K k) {
-    I set = 0;
-    for (int i = 0; i < width; ++i) set -= k[i];
-    return int(set);
   }
   static V load(const T* p, K k) {
     V v{};
