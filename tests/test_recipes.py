@@ -71,7 +71,7 @@ def test_overrides_are_read_like_toml(mnist, key, text, value):
         ("layers", "[784]", "layers must be two or more sizes of 1 or more, got"),
         ("layers", "[784, 0, 10]", "layers must be two or more sizes of 1 or more, got"),
         ("layers", "[784, 10.0]", r"layers must be a list like \[784, 800, 10\], got"),
-        ("feedback", "telepathy", "feedback must be one of symmetric, random, sign, none, got 'telepathy'"),
+        ("feedback", "telepathy", "feedback must be one of symmetric, random, sign, none, direct, got 'telepathy'"),
         ("coding", "morse", "coding must be one of latency, on-off, population, binarised, got 'morse'"),
         ("loss", "mse", "loss must be one of cross-entropy, published, got 'mse'"),
         ("label_smoothing", "1", r"label_smoothing must be in \[0, 1\), got 1.0"),

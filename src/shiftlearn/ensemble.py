@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from . import ops
+from .errors import InputError
 from .events import SpikeEvents
 from .learner import Learner, random_state
 from .model import build
@@ -33,6 +34,8 @@ class Ensemble:
     """
 
     def __init__(self, recipe: Recipe, seeds: Sequence[int]) -> None:
+        if recipe.modulator == "reward":
+            raise InputError("modulator 'reward' is for single networks: the guesses of an ensemble would be entangled")
         self.recipe, self.seeds = recipe, seeds
         self.network = build(recipe, [random_state(seed, 0) for seed in seeds], len(seeds))
         self.learner = Learner(self.network, recipe)

@@ -109,6 +109,7 @@ def about(recipe: Recipe, seed: int, seconds: float) -> dict[str, Any]:
         "dataset": recipe.dataset,
         "rule": recipe.rule,
         "feedback": recipe.feedback,
+        "modulator": recipe.modulator,
         "loss": recipe.loss,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from .events import SpikeEvents
-from .nn import FirstSpikeCrossEntropy, Homeostasis, SoftmaxTargetError, project_delays
+from .nn import FirstSpikeCrossEntropy, Homeostasis, RewardLoss, SoftmaxTargetError, project_delays
 from .recipes import Recipe
 
 __all__ = ["Learner", "random_state"]
@@ -22,11 +22,13 @@ class Learner:
 
     def __init__(self, network: nn.Sequential, recipe: Recipe) -> None:
         self.network, self.recipe = network, recipe
-        self.loss: nn.Module = (
-            SoftmaxTargetError()
-            if recipe.loss == "published"
-            else FirstSpikeCrossEntropy(recipe.beta, recipe.label_smoothing, reduction="sum")
-        )
+        self.loss: nn.Module
+        if recipe.modulator == "reward":
+            self.loss = RewardLoss(recipe.beta, reduction="sum")
+        elif recipe.loss == "published":
+            self.loss = SoftmaxTargetError()
+        else:
+            self.loss = FirstSpikeCrossEntropy(recipe.beta, recipe.label_smoothing, reduction="sum")
         self.homeostasis = Homeostasis(recipe.homeostasis) if recipe.homeostasis else None
         layers = list(network)
         self.optimizer = torch.optim.Adam(
@@ -41,6 +43,11 @@ class Learner:
         shift, delay = self.optimizer.param_groups
         shift["lr"] = r.lr * (r.lr_final / r.lr) ** share
         delay["lr"] = r.delay_lr * (r.delay_lr_final / r.delay_lr) ** share
+
+    def begin(self, generator: torch.Generator) -> None:
+        """Begin an epoch, whose guesses (of the modulator "reward") come from ``generator``."""
+        if isinstance(self.loss, RewardLoss):
+            self.loss.generator = generator
 
     def step(self, inputs: Tensor | SpikeEvents, target: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Learn from one batch.

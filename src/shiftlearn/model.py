@@ -17,7 +17,7 @@ from .data.features import Features
 from .data.tables import Column
 from .edges import edges
 from .errors import InputError
-from .nn import ShiftLinear, first_to_fire, spike_time_scores
+from .nn import DirectFeedback, ShiftLinear, first_to_fire, spike_time_scores
 from .recipes import Recipe
 
 __all__ = ["Model", "build"]
@@ -34,21 +34,20 @@ def build(
     """The network that a recipe describes, with fresh weights; ``members`` of them as one ensemble."""
     pairs = list(zip(recipe.layers[:-1], recipe.layers[1:], strict=True))
     scales = recipe.init_scale * len(pairs) if len(recipe.init_scale) == 1 else recipe.init_scale
-    return nn.Sequential(
-        *(
-            ShiftLinear(
-                inputs,
-                outputs,
-                rule=recipe.rule,
-                feedback=recipe.feedback,
-                init_scale=scale,
-                min_drive=recipe.min_drive,
-                generator=generator,
-                members=members,
-            )
-            for (inputs, outputs), scale in zip(pairs, scales, strict=True)
+    layers = [
+        ShiftLinear(
+            inputs,
+            outputs,
+            rule=recipe.rule,
+            feedback="none" if recipe.feedback == "direct" else recipe.feedback,
+            init_scale=scale,
+            min_drive=recipe.min_drive,
+            generator=generator,
+            members=members,
         )
-    )
+        for (inputs, outputs), scale in zip(pairs, scales, strict=True)
+    ]
+    return DirectFeedback(*layers, generator=generator) if recipe.feedback == "direct" else nn.Sequential(*layers)
 
 
 class Model:

@@ -1,6 +1,8 @@
 """The names that settings may take, without the cost of importing what they name."""
 
-FEEDBACK = ("symmetric", "random", "sign", "none")
+FEEDBACK = ("symmetric", "random", "sign", "none")  # of a layer
+PATHWAYS = (*FEEDBACK, "direct")  # of a network
+MODULATORS = ("error", "reward")
 CODINGS = ("latency", "on-off", "population", "binarised")
 LOSSES = ("cross-entropy", "published")
 PREPROCESSING = ("none", "edges")

@@ -113,7 +113,9 @@ class _Run:
 
     def _epoch(self, epoch: int, reporter: Reporter) -> dict[str, Any]:
         began = time.perf_counter()
-        order = torch.randperm(len(self.x), generator=random_state(self.seed, epoch)).to(self.device)
+        generator = random_state(self.seed, epoch)
+        order = torch.randperm(len(self.x), generator=generator).to(self.device)
+        self.learner.begin(generator)
         loss_sum, right, done = torch.zeros((), device=self.device), torch.zeros((), device=self.device), 0
         for number, chosen in enumerate(torch.split(order, self.recipe.batch), start=1):
             self.learner.set_rates((epoch - 1 + (number - 1) / self.batches) / self.recipe.epochs)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..errors import InputError
 from ..ops.reference import check_classes
 
-__all__ = ["FirstSpikeCrossEntropy", "SoftmaxTargetError", "first_to_fire", "spike_time_scores"]
+__all__ = ["FirstSpikeCrossEntropy", "RewardLoss", "SoftmaxTargetError", "first_to_fire", "spike_time_scores"]
 
 
 def first_to_fire(z: Tensor) -> Tensor:
@@ -101,6 +101,50 @@ class _CrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor | None, ...]:
         return grad[0] * ctx.saved_tensors[0], None, None, None, None, None
+
+
+class RewardLoss(nn.Module):
+    """Scalar reward: the network guesses a class, hears whether that was right, and nothing of what would have been.
+
+    The guess is drawn from π = softmax(−β z). The loss is −(r − r̄) · log π(guess), with r = 1 for a right guess and 0
+    for a wrong one, and r̄ the mean of r over the batch: so a synapse changes by its eligibility times one number, the
+    reward beyond what was expected. (REINFORCE with a baseline.)
+
+    Args:
+        beta: inverse temperature, > 0: the smaller, the more is tried.
+        horizon: the z that stands for a silent class; it gets no error.
+        reduction: "mean" or "sum" over the batch.
+        generator: source of the guesses; can be replaced as the attribute of that name.
+    """
+
+    def __init__(
+        self,
+        beta: float = 1.0,
+        horizon: float = 100.0,
+        reduction: str = "mean",
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if not beta > 0:
+            raise InputError(f"beta must be positive, got {beta}")
+        if not horizon > 0:
+            raise InputError(f"horizon must be positive, got {horizon}")
+        _check_reduction(reduction)
+        self.beta, self.horizon, self.reduction, self.generator = beta, horizon, reduction, generator
+
+    def forward(self, z: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Scalar loss of (batch, classes) spike times for (batch,) class indices; ``weight`` (batch,) is each row's."""
+        _check(z, target, weight)
+        if z.device.type == "cpu":  # elsewhere the check would wait for the device
+            check_classes(target, z.shape[1])
+        log_p = torch.log_softmax(-self.beta * _heard(z, self.horizon), -1)
+        chances = log_p.detach().exp().cpu()  # the guesses are drawn on the CPU, whatever the device
+        guess = torch.multinomial(chances, 1, generator=self.generator).to(z.device) if len(z) else target[:, None]
+        reward = (guess[:, 0] == target).to(z.dtype)
+        surprise = reward - reward.mean()
+        rows = -surprise * log_p.gather(1, guess)[:, 0]
+        loss = (rows if weight is None else rows * weight).sum()
+        return loss / max(z.shape[0], 1) if self.reduction == "mean" else loss
 
 
 class SoftmaxTargetError(nn.Module):

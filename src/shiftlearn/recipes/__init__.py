@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, unknown_name
-from ..names import CODINGS, FEEDBACK, LOSSES, PREPROCESSING, SCALINGS
+from ..names import CODINGS, LOSSES, MODULATORS, PATHWAYS, PREPROCESSING, SCALINGS
 
 __all__ = ["Recipe", "names", "override", "read"]
 
@@ -38,6 +38,7 @@ class Recipe:
     scaling: str = "minmax"
     target: str = ""
     test_share: float = 0.2
+    modulator: str = "error"
     loss: str = "cross-entropy"
     beta: float = 1.0
     label_smoothing: float = 0.0
@@ -56,6 +57,8 @@ class Recipe:
         for name, accept, expected in _CHECKS:
             if not accept(getattr(self, name)):
                 raise InputError(f"{name} must be {expected}, got {getattr(self, name)!r}")
+        if self.modulator == "reward" and self.loss != "cross-entropy":
+            raise InputError(f"modulator 'reward' takes the place of the loss: leave loss alone, got {self.loss!r}")
         if len(self.init_scale) not in (1, len(self.layers) - 1):
             raise InputError(
                 f"init_scale must have 1 entry, or {len(self.layers) - 1} (one per layer of synapses), "
@@ -74,7 +77,8 @@ def _choice(name: str, *valid: str) -> tuple[str, Callable[[Any], bool], str]:
 _CHECKS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("layers", lambda x: len(x) >= 2 and min(x) >= 0 and 0 not in x[1:-1], "two or more sizes of 1 or more"),
     ("epochs", lambda x: x >= 1, "1 or more"),
-    _choice("feedback", *FEEDBACK),
+    _choice("feedback", *PATHWAYS),
+    _choice("modulator", *MODULATORS),
     _choice("coding", *CODINGS),
     _choice("loss", *LOSSES),
     _choice("preprocess", *PREPROCESSING),
