@@ -86,6 +86,30 @@ def evaluate(
 
 
 @app.command()
+def compare(
+    recipe: Annotated[str, typer.Argument(help="A recipe of the package, or a .toml file.")],
+    rules: Annotated[str, typer.Option(help="Local rules.")] = "shifting,normalized,exact",
+    feedback: Annotated[str, typer.Option(help="Feedback pathways.")] = "symmetric,random,direct",
+    modulators: Annotated[str, typer.Option(help="Modulators: error, reward.")] = "error",
+    seeds: Annotated[int, typer.Option(help="Of each combination so many runs.")] = 3,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; can be repeated."),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Short for --set epochs=…")] = None,
+    jobs: Annotated[int, typer.Option(help="Runs at a time, each on one thread.")] = os.cpu_count() or 1,
+    data_dir: Annotated[str | None, typer.Option(help="Folder that holds mnist/, fashion-mnist/.")] = None,
+    out: Annotated[
+        str | None, typer.Option(help="Folder; default: runs/compare-RECIPE. It goes on where it is.")
+    ] = None,
+) -> None:
+    """Train a grid of rules and pathways, for example: shiftlearn compare mnist --rules normalized --seeds 3"""
+    from .compare import compare as run
+
+    run(recipe, set_ or [], rules, feedback, modulators, seeds, epochs, jobs, data_dir, out)
+
+
+@app.command()
 def predict(
     run: Annotated[str, typer.Argument(help="A run folder.")],
     files: Annotated[list[str], typer.Argument(help="PNG, IDX or .npy images, or CSV rows.")],

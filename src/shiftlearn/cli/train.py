@@ -72,7 +72,7 @@ def train(
     else:
         assert name is not None
         seed = seed or 0
-        changed = _settings(settings, epochs)
+        changed = read_settings(settings, epochs)
         recipe = recipes.override(_recipe(name, target), changed)
         folder = Path(out) if out else _new_folder(Path("runs"), f"{Path(name).stem}-seed{seed}")
         checkpoint.require_new(folder)
@@ -141,7 +141,8 @@ def evaluate(run: str, data_dir: str | None) -> None:
             sys.exit(1)
 
 
-def _settings(pairs: list[str], epochs: int | None) -> dict[str, Any]:
+def read_settings(pairs: list[str], epochs: int | None) -> dict[str, Any]:
+    """What --set and --epochs say."""
     settings: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
