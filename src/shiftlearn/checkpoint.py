@@ -170,10 +170,15 @@ def save_model(model: Model, folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"path must be a folder, {str(folder)!r} is a file")
     folder.mkdir(parents=True, exist_ok=True)
+    save_settings(model, folder)
+    save_weights(model, folder)
+
+
+def save_settings(model: Model, folder: Path, **more: Any) -> None:
+    """Write what a model is without its weights, and ``more``."""
     features = None if model.features is None else model.features.as_dict()
     about = {"classes": model.classes, "features": features, "digest": model.digest}
-    write_config(folder, model.recipe, model.seed, **about)
-    save_weights(model, folder)
+    write_config(folder, model.recipe, model.seed, **about, **more)
 
 
 def save_weights(model: Model, folder: Path) -> None:

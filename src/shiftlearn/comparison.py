@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import checkpoint, recipes, rules, training
+from . import checkpoint, recipes, records, rules, training
 from .errors import InputError
 from .recipes import Recipe
 
@@ -132,11 +130,7 @@ def summarise(found: Iterable[tuple[Cell, dict[str, Any]]], out: Path) -> list[d
             }
         )
     rows.sort(key=lambda row: -row["accuracy_mean"])
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]))
-    writer.writeheader()
-    writer.writerows(rows)
-    checkpoint.write(out / "comparison.csv", text.getvalue().encode())
+    checkpoint.write(out / "comparison.csv", records.as_csv(rows))
     return rows
 
 

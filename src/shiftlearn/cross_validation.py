@@ -68,12 +68,12 @@ def cross_validate(
     assert features is not None
     whole = tasks.fitted(recipe, task, features)
     parts = _partitions(recipe, task, seed, folds, repeats)
-    about = {"classes": task.classes, "features": features.as_dict(), "digest": task.digest()}
-    checkpoint.write_config(folder, whole, seed, **about, folds=folds, repeats=repeats, compare=compare)
+    model = Model(whole, build(whole, random_state(seed, 0)), seed, task.classes, features, task.digest)
+    checkpoint.save_settings(model, folder, folds=folds, repeats=repeats, compare=compare)
     began = time.perf_counter()
     times = _train(whole, task, parts, reporter)
     seconds = time.perf_counter() - began
-    model = _final(whole, task, features, seed)
+    _learn_all(model, task)
     checkpoint.save_weights(model, folder)
     return _write(folder, model, task, parts, times, seconds, compare)
 
@@ -145,15 +145,14 @@ def _coded(recipe: Recipe, task: tasks.Task, features: Features) -> Tensor:
     return z
 
 
-def _final(recipe: Recipe, task: tasks.Task, features: Features, seed: int) -> Model:
-    """A network that has learned from all rows."""
-    z, rows = _coded(recipe, task, features), torch.arange(len(task.labels))
-    alone = Ensemble(recipe, [seed])
-    for epoch in range(1, recipe.epochs + 1):
-        alone.epoch(epoch, z[None], torch.from_numpy(task.labels), [rows], -(-len(rows) // recipe.batch))
-    network = build(recipe, random_state(seed, 0))
-    network.load_state_dict({name: tensor[0] for name, tensor in alone.network.state_dict().items()})
-    return Model(recipe, network, seed, task.classes, features, task.digest())
+def _learn_all(model: Model, task: tasks.Task) -> None:
+    """Let the model learn from all rows."""
+    z = model.encode(model.values(task.samples))
+    assert isinstance(z, Tensor)
+    rows, alone = torch.arange(len(task.labels)), Ensemble(model.recipe, [model.seed])
+    for epoch in range(1, model.recipe.epochs + 1):
+        alone.epoch(epoch, z[None], torch.from_numpy(task.labels), [rows], -(-len(rows) // model.recipe.batch))
+    model.network.load_state_dict({name: tensor[0] for name, tensor in alone.network.state_dict().items()})
 
 
 def _write(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from . import checkpoint, tasks
+from . import checkpoint, records, tasks
 from .ensemble import Ensemble
 from .errors import InputError
 from .evaluation import about
@@ -94,13 +92,17 @@ class _Runs:
 def _write(folder: Path, runs: _Runs, seed: int, seconds: float) -> dict[str, Any]:
     from scipy.stats import binomtest
 
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(["seed", "epochs_to_solution", "frozen_in_epoch", "solved_at_the_end"])
     right, first, dead = runs.right.tolist(), runs.first.tolist(), runs.dead.tolist()
-    for k in range(len(right)):
-        writer.writerow([seed + k, *("" if x < 0 else x for x in (first[k], dead[k])), int(right[k])])
-    checkpoint.write(folder / "repeats.csv", text.getvalue().encode())
+    rows = [
+        {
+            "seed": seed + k,
+            "epochs_to_solution": None if first[k] < 0 else first[k],
+            "frozen_in_epoch": None if dead[k] < 0 else dead[k],
+            "solved_at_the_end": int(right[k]),
+        }
+        for k in range(len(right))
+    ]
+    checkpoint.write(folder / "repeats.csv", records.as_csv(rows))
     soon = [epoch for epoch in first if epoch >= 0]
     solved, repeats = len(soon), len(right)
     interval = binomtest(solved, repeats).proportion_ci(method="wilson")

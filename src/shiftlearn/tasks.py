@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,6 +48,7 @@ class Task:
         """Some of the samples, in that order."""
         return tuple(c[index] for c in self.samples) if isinstance(self.samples, tuple) else self.samples[index]
 
+    @functools.cached_property
     def digest(self) -> str | None:
         """Of a table: what changes when its content does."""
         if not isinstance(self.samples, tuple):
@@ -109,7 +111,7 @@ def fitted(recipe: Recipe, task: Task, features: Features | None) -> Recipe:
 
 def require_same(task: Task, recipe: Recipe, digest: str | None) -> None:
     """InputError if ``digest``, of the table that a run began with, is known and is not that of the task."""
-    if digest is not None and digest != task.digest():
+    if digest is not None and digest != task.digest:
         raise InputError(f"{recipe.dataset} has changed since this run began")
 
 

@@ -48,7 +48,7 @@ def start(
     """
     checkpoint.require_new(folder)
     run = _Run(recipe, seed, device, data_dir)
-    run.write_config(folder)
+    checkpoint.save_settings(run.model, folder)
     return run.finish(folder, reporter)
 
 
@@ -76,7 +76,7 @@ class _Run:
                 f"validation must be less than the {len(task.train)} training samples, got {recipe.validation}"
             )
         self.network = build(self.recipe, random_state(seed, 0)).to(self.device)
-        self.model = Model(self.recipe, self.network, seed, task.classes, features, task.digest())
+        self.model = Model(self.recipe, self.network, seed, task.classes, features, task.digest)
         x = self.model.values(task.take(task.train)).to(self.device)
         y = torch.from_numpy(task.labels[task.train]).to(self.device)
         self.x, self.y, self.held_out = x[:train], y[:train], (x[train:], y[train:])
@@ -84,12 +84,6 @@ class _Run:
         self.frozen = False
         self.delays = [delay.detach().clone() for delay in self._delays()]
         self.batches = -(-train // recipe.batch)
-
-    def write_config(self, folder: Path) -> None:
-        """Record what this run is."""
-        features = None if self.model.features is None else self.model.features.as_dict()
-        about = {"classes": self.model.classes, "features": features, "digest": self.model.digest}
-        checkpoint.write_config(folder, self.recipe, self.seed, **about)
 
     def finish(self, folder: Path, reporter: Reporter) -> dict[str, Any]:
         """Train the epochs that are left, then read the test set and write the results."""

@@ -12,7 +12,7 @@ import typer
 from .. import comparison, recipes
 from ..checkpoint import write
 from ..errors import InputError
-from .predict import print_table
+from .printing import print_table
 from .train import read_settings
 
 

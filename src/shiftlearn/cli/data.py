@@ -21,15 +21,24 @@ def listing(data_dir: str | None) -> None:
     typer.echo(f"{'tables':14} {', '.join(TABLES)}\n{'':14} come with scikit-learn; or any CSV file")
 
 
+def _target(out: str, suffix: str) -> Path:
+    """Where to write; refused before the work, not after."""
+    path = Path(out)
+    if path.suffix.lower() != suffix:
+        raise InputError(f"--out must end in {suffix}, got {out!r}")
+    if path.is_dir():
+        raise InputError(f"--out must be a file, {out!r} is a folder")
+    if not path.parent.is_dir():
+        raise InputError(f"--out: the folder {str(path.parent)!r} does not exist")
+    return path
+
+
 def make_tca(trials: int, seed: int, templates: str | None, out: str) -> None:
     from ..data.tca import generate
     from ..data.tca_read import read_mat
     from ..data.tca_write import write_mat
 
-    if Path(out).suffix.lower() != ".mat":  # before the work, not after
-        raise InputError(f"--out must end in .mat, got {out!r}")
-    if not Path(out).parent.is_dir():
-        raise InputError(f"--out: the folder {str(Path(out).parent)!r} does not exist")
+    _target(out, ".mat")
     if templates is None:
         made = generate(trials, seed)
     else:
@@ -49,13 +58,7 @@ def show(
     data_dir: str | None,
     out: str,
 ) -> None:
-    path = Path(out)
-    if path.suffix.lower() != ".png":
-        raise InputError(f"--out must end in .png, got {out!r}")
-    if path.is_dir():
-        raise InputError(f"--out must be a file, {out!r} is a folder")
-    if not path.parent.is_dir():
-        raise InputError(f"--out: the folder {str(path.parent)!r} does not exist")
+    path = _target(out, ".png")
     from ..checkpoint import write
     from ..data.show import show as draw
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -22,11 +21,12 @@ from ..errors import InputError
 from ..model import Model
 from ..nn import first_to_fire, spike_time_scores
 from ..samples import read_samples
+from .printing import print_table
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    pass
 
-__all__ = ["predict", "print_table", "rows", "show"]
+__all__ = ["predict", "rows", "show"]
 
 Row = dict[str, Any]
 
@@ -107,16 +107,6 @@ def show(rows: Iterable[Row], as_json: bool) -> None:
         time = "silent" if row["t"] is None else f"{row['t']:.4f}"
         table.add_row(Text(_printable(row["sample"])), Text(_printable(row["class"])), f"{row['score']:.4f}", time)
     print_table(table)
-
-
-def print_table(table: Table) -> None:
-    """Print a table: fitted to a terminal, elsewhere plain and as wide as it is."""
-    from rich.console import Console
-
-    if sys.stdout.isatty():
-        Console().print(table)
-    else:
-        Console(width=2**16, force_terminal=False, color_system=None).print(table)
 
 
 def _printable(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from .. import records
-from .predict import print_table
+from .printing import print_table
 
 _WIDEST = 40  # characters of a histogram's bar
 

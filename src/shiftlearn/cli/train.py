@@ -14,7 +14,7 @@ from ..cross_validation import cross_validate
 from ..errors import InputError
 from ..evaluation import evaluate as measure
 from ..repeats import repeat
-from .predict import print_table
+from .printing import print_table
 from .progress import reporter
 from .summary import print_summary
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from .linear import ShiftLinear
+from .linear import ShiftLinear, draw
 
 __all__ = ["DirectFeedback"]
 
@@ -39,12 +39,7 @@ class DirectFeedback(nn.Sequential):
         for number, layer in enumerate(layers[:-1]):
             shape = (*readout.delay.shape, layer.out_features)
             matrix = torch.empty(shape, device=readout.delay.device, dtype=readout.delay.dtype)
-            bound = readout.init_scale / readout.in_features
-            if generator is None or isinstance(generator, torch.Generator):
-                matrix.uniform_(0, bound, generator=generator)
-            else:
-                for member, own in zip(matrix, generator, strict=True):
-                    member.uniform_(0, bound, generator=own)
+            draw(matrix, readout.init_scale / readout.in_features, generator)
             self.register_buffer(f"direct_{number}", matrix)
 
     def forward(self, z: Any) -> Tensor:

@@ -15,6 +15,15 @@ from ..names import FEEDBACK
 __all__ = ["FEEDBACK", "ShiftLinear"]
 
 
+def draw(matrix: Tensor, bound: float, generator: torch.Generator | Sequence[torch.Generator] | None) -> None:
+    """Fill with U(0, bound), each member of an ensemble from a generator of its own if there are several."""
+    if generator is None or isinstance(generator, torch.Generator):
+        matrix.uniform_(0, bound, generator=generator)
+        return
+    for member, own in zip(matrix, generator, strict=True):
+        member.uniform_(0, bound, generator=own)
+
+
 class ShiftLinear(nn.Module):
     """Every input reaches every neuron; each neuron fires once, when its potential first reaches threshold.
 
@@ -88,15 +97,10 @@ class ShiftLinear(nn.Module):
         bound = self.init_scale / self.in_features
         self.delay.fill_(1)
         drawn = [self.shift] if self.feedback_weight is None else [self.shift, self.feedback_weight]
-        if generator is None or isinstance(generator, torch.Generator):
-            for matrix in drawn:
-                matrix.uniform_(0, bound, generator=generator)
-            return
-        if len(generator) != self.members:
+        if not (generator is None or isinstance(generator, torch.Generator)) and len(generator) != self.members:
             raise InputError(f"generator must be one, or one for each of {self.members} members, got {len(generator)}")
-        for member, own in enumerate(generator):
-            for matrix in drawn:
-                matrix[member].uniform_(0, bound, generator=own)
+        for matrix in drawn:
+            draw(matrix, bound, generator)
 
     def forward(self, z: Tensor | SpikeEvents) -> Tensor:
         """Spike times of the neurons.

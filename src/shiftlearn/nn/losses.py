@@ -47,7 +47,11 @@ def _check(z: Tensor, target: Tensor, weight: Tensor | None) -> None:
         )
 
 
-def _check_reduction(reduction: str) -> None:
+def _check_settings(beta: float, horizon: float, reduction: str) -> None:
+    if not beta > 0:
+        raise InputError(f"beta must be positive, got {beta}")
+    if not horizon > 0:
+        raise InputError(f"horizon must be positive, got {horizon}")
     if reduction not in ("mean", "sum"):
         raise InputError(f"reduction must be 'mean' or 'sum', got {reduction!r}")
 
@@ -66,13 +70,9 @@ class FirstSpikeCrossEntropy(nn.Module):
         self, beta: float = 1.0, label_smoothing: float = 0.0, horizon: float = 100.0, reduction: str = "mean"
     ) -> None:
         super().__init__()
-        if not beta > 0:
-            raise InputError(f"beta must be positive, got {beta}")
+        _check_settings(beta, horizon, reduction)
         if not 0 <= label_smoothing < 1:
             raise InputError(f"label_smoothing must lie in [0, 1), got {label_smoothing}")
-        if not horizon > 0:
-            raise InputError(f"horizon must be positive, got {horizon}")
-        _check_reduction(reduction)
         self.beta, self.label_smoothing, self.horizon, self.reduction = (
             beta,
             label_smoothing,
@@ -125,18 +125,13 @@ class RewardLoss(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        if not beta > 0:
-            raise InputError(f"beta must be positive, got {beta}")
-        if not horizon > 0:
-            raise InputError(f"horizon must be positive, got {horizon}")
-        _check_reduction(reduction)
+        _check_settings(beta, horizon, reduction)
         self.beta, self.horizon, self.reduction, self.generator = beta, horizon, reduction, generator
 
     def forward(self, z: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         """Scalar loss of (batch, classes) spike times for (batch,) class indices; ``weight`` (batch,) is each row's."""
         _check(z, target, weight)
-        if z.device.type == "cpu":  # elsewhere the check would wait for the device
-            check_classes(target, z.shape[1])
+        check_classes(target, z.shape[1])
         log_p = torch.log_softmax(-self.beta * _heard(z, self.horizon), -1)
         chances = log_p.detach().exp().cpu()  # the guesses are drawn on the CPU, whatever the device
         guess = torch.multinomial(chances, 1, generator=self.generator).to(z.device) if len(z) else target[:, None]
@@ -160,16 +155,13 @@ class SoftmaxTargetError(nn.Module):
 
     def __init__(self, reduction: str = "sum", horizon: float = 1e5) -> None:
         super().__init__()
-        _check_reduction(reduction)
-        if not horizon > 0:
-            raise InputError(f"horizon must be positive, got {horizon}")
+        _check_settings(1.0, horizon, reduction)
         self.reduction, self.horizon = reduction, horizon
 
     def forward(self, z: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         """Scalar loss of (batch, classes) spike times for (batch,) class indices; ``weight`` (batch,) is each row's."""
         _check(z, target, weight)
-        if z.device.type == "cpu":  # elsewhere the check would wait for the device
-            check_classes(target, z.shape[1])
+        check_classes(target, z.shape[1])
         wanted = torch.full_like(z, 0.99).scatter(1, target.long()[:, None], 0.01)
         wanted = torch.softmax(torch.exp(wanted), -1)
         scale = 1.0 if self.reduction == "sum" else 1.0 / max(z.shape[0], 1)
