@@ -271,3 +271,15 @@ def test_silence_and_ties_are_counted():
     result = Evaluation(np.array([0, 1, 1, 1, 2]), times.argmin(1), times, times)
     assert (result.silent, result.ties, result.accuracy) == (1, 2, 0.4)
     assert result.confusion().tolist() == [[1, 0, 0], [2, 1, 0], [1, 0, 0]]
+
+
+def test_each_layer_has_its_share_of_the_learning_rate(splits, tmp_path):
+    """Adam's first step is the learning rate, wherever there is an adjustment."""
+    run = training._Run(small(lr_scale=[0.5, 2.0], lr=1e-3, lr_final=1e-3, homeostasis=0.0), 0, "cpu", None)
+    before = [layer.shift.detach().clone() for layer in run.network]
+    run.learner.set_rates(0.0)
+    run.learner.step(run.model.encode(run.x[:30]), run.y[:30])
+    for layer, old, rate in zip(run.network, before, (0.5e-3, 2e-3), strict=True):
+        assert (layer.shift - old).abs().max().item() == pytest.approx(rate, rel=1e-3)
+    with pytest.raises(InputError, match=r"lr_scale must have 1 entry, or 2 \(one per layer of synapses\), got 3"):
+        small(lr_scale=[1, 1, 1])

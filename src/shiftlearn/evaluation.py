@@ -36,6 +36,11 @@ class Evaluation:
         return float(np.mean(self.predicted == self.labels))
 
     @property
+    def mean_absolute_error(self) -> float:
+        """Of the answers, where classes are numbers."""
+        return float(np.mean(np.abs(self.predicted - self.labels)))
+
+    @property
     def silent(self) -> int:
         """Samples for which no output neuron fires."""
         return int(np.isinf(self.times).all(1).sum())
@@ -126,6 +131,7 @@ def write_results(
         "silent_samples": test.silent,
         "tied_samples": test.ties,
         "test_samples": len(test.labels),
+        **({"mean_absolute_error": test.mean_absolute_error} if model.recipe.spike_trains else {}),
         **about(model.recipe, model.seed, seconds),
         **more,
     }

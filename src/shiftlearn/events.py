@@ -103,6 +103,31 @@ class SpikeEvents:
         """Number of rows."""
         return self.offsets.numel() - 1
 
+    def __len__(self) -> int:
+        return self.batch
+
+    def __getitem__(self, rows: Tensor | slice) -> SpikeEvents:
+        """Some of the rows, as a batch of their own.
+
+        Args:
+            rows: their numbers, (n,) integers from 0, or a slice.
+
+        Raises:
+            InputError: no such row, or another kind of index.
+        """
+        device = self.z.device
+        if isinstance(rows, slice):
+            rows = torch.arange(self.batch, device=device)[rows]
+        elif not isinstance(rows, Tensor) or rows.ndim != 1 or rows.dtype not in (torch.int32, torch.int64):
+            raise InputError(f"rows must be a slice or an (n,) tensor of integers, got {rows!r}")
+        elif rows.numel() and not 0 <= int(rows.min()) <= int(rows.max()) < self.batch:
+            raise InputError(f"rows must lie in 0 … {self.batch - 1}, got {int(rows.min())} … {int(rows.max())}")
+        starts, counts = self.offsets[rows], self.offsets.diff()[rows]
+        offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+        spikes = torch.repeat_interleave(starts - offsets[:-1], counts)
+        spikes += torch.arange(len(spikes), device=device)
+        return self._of(self.z[spikes], self.channel[spikes], offsets, self.num_channels, self.rest[rows])
+
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> SpikeEvents:
         """The same events on another device, or with another floating dtype.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -17,7 +19,7 @@ class Learner:
     """Trains a network by a recipe's loss, rates and constraints. The network may be an ensemble.
 
     Attributes:
-        optimizer: Adam over the weights and, as a second group, the delays.
+        optimizer: Adam over the weights (one group, or one for each layer) and, as the last group, the delays.
     """
 
     def __init__(self, network: nn.Sequential, recipe: Recipe) -> None:
@@ -28,20 +30,24 @@ class Learner:
         elif recipe.loss == "published":
             self.loss = SoftmaxTargetError()
         else:
-            self.loss = FirstSpikeCrossEntropy(recipe.beta, recipe.label_smoothing, reduction="sum")
+            self.loss = FirstSpikeCrossEntropy(
+                recipe.beta, recipe.label_smoothing, reduction="sum", ordinal=recipe.ordinal
+            )
         self.homeostasis = Homeostasis(recipe.homeostasis) if recipe.homeostasis else None
         layers = list(network)
+        shifts: list[dict[str, Any]] = [{"params": [layer.shift for layer in layers], "scale": recipe.lr_scale[0]}]
+        if len(recipe.lr_scale) > 1:
+            shifts = [{"params": [x.shift], "scale": scale} for x, scale in zip(layers, recipe.lr_scale, strict=True)]
         self.optimizer = torch.optim.Adam(
-            [{"params": [layer.shift for layer in layers]}, {"params": [layer.delay for layer in layers]}],
-            betas=(recipe.beta1, recipe.beta2),
-            fused=True,
+            [*shifts, {"params": [layer.delay for layer in layers]}], betas=(recipe.beta1, recipe.beta2), fused=True
         )
 
     def set_rates(self, share: float) -> None:
         """Geometric schedules: the learning rates after ``share`` of the run."""
         r = self.recipe
-        shift, delay = self.optimizer.param_groups
-        shift["lr"] = r.lr * (r.lr_final / r.lr) ** share
+        *shifts, delay = self.optimizer.param_groups
+        for group in shifts:
+            group["lr"] = group["scale"] * r.lr * (r.lr_final / r.lr) ** share
         delay["lr"] = r.delay_lr * (r.delay_lr_final / r.delay_lr) ** share
 
     def begin(self, generator: torch.Generator) -> None:

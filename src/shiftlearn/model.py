@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,11 @@ from torch import Tensor, nn
 
 from .coding import coded_width, encoder
 from .data.features import Features
+from .data.spike_trains import Trials, to_events
 from .data.tables import Column
 from .edges import edges
 from .errors import InputError
+from .events import SpikeEvents
 from .nn import DirectFeedback, ShiftLinear, first_to_fire, spike_time_scores
 from .recipes import Recipe
 
@@ -47,6 +49,9 @@ def build(
         )
         for (inputs, outputs), scale in zip(pairs, scales, strict=True)
     ]
+    if recipe.cue:
+        with torch.no_grad():
+            layers[0].shift[..., -1, :] = recipe.cue
     return DirectFeedback(*layers, generator=generator) if recipe.feedback == "direct" else nn.Sequential(*layers)
 
 
@@ -58,8 +63,8 @@ class Model:
         network: the layers, from coded inputs to the spike times of the classes.
         seed: that of its training.
         classes: their names.
-        features: how the columns of a table are scaled; None for images.
-        digest: of the table it was trained on (:meth:`shiftlearn.tasks.Task.digest`).
+        features: how the columns of a table are scaled; None for other data.
+        digest: of the table or the files it was trained on (:meth:`shiftlearn.tasks.Task.digest`).
     """
 
     def __init__(
@@ -73,25 +78,31 @@ class Model:
     ) -> None:
         self.recipe, self.network, self.seed, self.features, self.digest = recipe, network, seed, features, digest
         self.classes = tuple(classes or map(str, range(recipe.layers[-1])))
-        self.encode = encoder(recipe.coding, recipe.coding_exponent, recipe.coding_cells)
+        self.encode: Callable[[Any], Tensor | SpikeEvents] = (
+            (lambda spikes: spikes)
+            if recipe.spike_trains
+            else encoder(recipe.coding, recipe.coding_exponent, recipe.coding_cells)
+        )
 
-    def spike_times(self, x: Array | Sequence[Column]) -> npt.NDArray[np.float32]:
+    def spike_times(self, x: Array | Sequence[Column] | Trials) -> npt.NDArray[np.float32]:
         """(n, classes) z of the output neurons, inf for silence; ``x`` as in :meth:`predict`."""
         times: npt.NDArray[np.float32] = self.fire(self.values(x)).numpy()
         return times
 
     @torch.no_grad()
-    def fire(self, values: Tensor) -> Tensor:
+    def fire(self, values: Tensor | SpikeEvents) -> Tensor:
         """(n, classes) spike times, on the CPU, of what :meth:`values` made of samples."""
         device = next(self.network.parameters()).device
-        return torch.cat([self.network(self.encode(part.to(device))).cpu() for part in torch.split(values, _CHUNK)])
+        parts = (values[k : k + _CHUNK].to(device) for k in range(0, max(len(values), 1), _CHUNK))
+        return torch.cat([self.network(self.encode(part)).cpu() for part in parts])
 
-    def predict(self, x: Array | Sequence[Column]) -> npt.NDArray[np.int64]:
+    def predict(self, x: Array | Sequence[Column] | Trials) -> npt.NDArray[np.int64]:
         """Labels (n,) of samples as their dataset holds them.
 
         Args:
             x: (n, features), or (n, rows, columns) of an image; uint8 from 0 to 255 or floats from 0 to 1. For a model
-                of a table (n, columns) of numbers in its own units, or the columns as a sequence of arrays.
+                of a table (n, columns) of numbers in its own units, or the columns as a sequence of arrays. For a
+                model of spike trains, :class:`shiftlearn.data.spike_trains.Trials`.
 
         Returns:
             The class whose neuron fires first; of tied ones the lowest, 0 if all are silent.
@@ -102,7 +113,7 @@ class Model:
         labels: npt.NDArray[np.int64] = first_to_fire(torch.from_numpy(self.spike_times(x))).numpy()
         return labels
 
-    def predict_proba(self, x: Array | Sequence[Column]) -> npt.NDArray[np.float32]:
+    def predict_proba(self, x: Array | Sequence[Column] | Trials) -> npt.NDArray[np.float32]:
         """(n, classes) softmax(−β z) of the spike times: scores that sum to 1, not calibrated probabilities."""
         times = torch.from_numpy(self.spike_times(x))
         scores: npt.NDArray[np.float32] = spike_time_scores(times, self.recipe.beta).numpy()
@@ -114,8 +125,10 @@ class Model:
 
         save_model(self, Path(path))
 
-    def values(self, x: Array | Sequence[Column]) -> Tensor:
-        """(n, features) of what is coded: uint8, or floats from 0 to 1."""
+    def values(self, x: Array | Sequence[Column] | Trials) -> Tensor | SpikeEvents:
+        """(n, features) of what is coded: uint8, or floats from 0 to 1; of spike trains, their events."""
+        if self.recipe.spike_trains or isinstance(x, Trials):
+            return self._events(x)
         if self.features is not None:
             return torch.from_numpy(self.features.transform(_columns(x, len(self.features.names))))
         array = x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asarray(x)
@@ -128,6 +141,15 @@ class Model:
             raise InputError(f"x must have shape (n, {features}){image}, got {tuple(values.shape)}")
         values = values.reshape(len(values), features)
         return values
+
+    def _events(self, x: object) -> SpikeEvents:
+        cue = self.recipe.cue > 0
+        synapses = self.recipe.layers[0] - cue
+        if not (isinstance(x, Trials) and self.recipe.spike_trains and x.num_synapses == synapses):
+            found = f"trials of {x.num_synapses} synapses" if isinstance(x, Trials) else type(x).__name__
+            wanted = f"trials of {synapses} synapses" if self.recipe.spike_trains else "no spike trains"
+            raise InputError(f"x must be {wanted} for this model, got {found}")
+        return to_events(x, tau=self.recipe.tau, cue=cue)
 
 
 def _columns(x: Array | Sequence[Column], count: int) -> Sequence[Column]:

@@ -1,4 +1,4 @@
-"""What a recipe trains on: images, tables, XOR; their splits, and the sizes of the network that fits them."""
+"""What a recipe trains on: images, tables, spike trains, XOR; their splits, and the sizes of the network they need."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ import numpy.typing as npt
 from . import data
 from .coding import coded_width
 from .data.features import Features
+from .data.spike_trains import Trials
 from .data.tables import TABLES, Column, Table, load_table, read_csv
 from .errors import InputError, unknown_name
 from .recipes import Recipe
+from .spike_tasks import read_spikes
 
 __all__ = ["Task", "fitted", "read", "require_same"]
 
-Samples = npt.NDArray[np.generic] | tuple[Column, ...]
+Samples = npt.NDArray[np.generic] | tuple[Column, ...] | Trials
 _XOR = np.array([[0.01, 0.01], [0.01, 0.99], [0.99, 0.01], [0.99, 0.99]], dtype=np.float32)  # as published
 
 
@@ -30,11 +32,12 @@ class Task:
     """Labelled samples of a recipe's dataset.
 
     Attributes:
-        samples: (n, …) uint8 images or floats from 0 to 1, or the columns of a table.
+        samples: (n, …) uint8 images or floats from 0 to 1, the columns of a table, or spike trains.
         labels: (n,) int64.
         classes: their names.
         train, test: numbers of the samples to train on and to test with.
         names: of the columns, for tables.
+        file_digest: of files with spike trains.
     """
 
     samples: Samples
@@ -43,6 +46,7 @@ class Task:
     train: npt.NDArray[np.int64]
     test: npt.NDArray[np.int64]
     names: tuple[str, ...] | None = None
+    file_digest: str | None = None
 
     def take(self, index: npt.NDArray[np.int64]) -> Samples:
         """Some of the samples, in that order."""
@@ -50,11 +54,11 @@ class Task:
 
     @functools.cached_property
     def digest(self) -> str | None:
-        """Of a table: what changes when its content does."""
-        if not isinstance(self.samples, tuple):
-            return None
-        content = (self.names, self.classes, self.labels.tolist(), [column.tolist() for column in self.samples])
-        return hashlib.sha256(repr(content).encode()).hexdigest()
+        """Of a table, and of spike trains from a file: what changes when their content does."""
+        if isinstance(self.samples, tuple):
+            content = (self.names, self.classes, self.labels.tolist(), [column.tolist() for column in self.samples])
+            return hashlib.sha256(repr(content).encode()).hexdigest()
+        return self.file_digest
 
     def scale(self, recipe: Recipe, index: npt.NDArray[np.int64]) -> Features | None:
         """The scaling of a table's columns, fitted on some of its rows; None for what needs none."""
@@ -67,7 +71,8 @@ def read(recipe: Recipe, seed: int, data_dir: str | None, parts: Sequence[Litera
     """The dataset of a recipe; of images only the ``parts`` asked for are read.
 
     A table is split at random (stratified; the split follows from ``seed``), ``recipe.test_share`` of it to test;
-    without ``parts`` it is left whole. XOR is trained on and tested with its four samples.
+    without ``parts`` it is left whole. XOR is trained on and tested with its four samples. For spike trains see
+    :func:`shiftlearn.spike_tasks.read_spikes`.
 
     Raises:
         InputError: an unknown dataset, or data that do not serve.
@@ -86,6 +91,9 @@ def read(recipe: Recipe, seed: int, data_dir: str | None, parts: Sequence[Litera
     if name == "xor":
         four = np.arange(4)
         return Task(_XOR, np.array([0, 1, 1, 0]), ("0", "1"), four, four)
+    if recipe.spike_trains:
+        spikes = read_spikes(recipe, seed, parts)
+        return Task(spikes.trials, spikes.trials.target, spikes.classes, spikes.train, spikes.test, None, spikes.digest)
     table = _table(recipe)
     none = np.arange(0)
     train, test = _split(table, recipe.test_share, seed) if parts else (none, none)
@@ -98,8 +106,12 @@ def fitted(recipe: Recipe, task: Task, features: Features | None) -> Recipe:
     Raises:
         InputError: ``layers`` does not fit the data.
     """
-    width = features.width if features else int(np.prod(np.shape(task.samples)[1:]))
-    inputs, classes = coded_width(recipe.coding, width, recipe.coding_cells), len(task.classes)
+    if isinstance(task.samples, Trials):
+        inputs = task.samples.num_synapses + (recipe.cue > 0)
+    else:
+        width = features.width if features else int(np.prod(np.shape(task.samples)[1:]))
+        inputs = coded_width(recipe.coding, width, recipe.coding_cells)
+    classes = len(task.classes)
     first, *hidden, last = recipe.layers
     if first not in (0, inputs) or last not in (0, classes):
         raise InputError(
@@ -110,7 +122,7 @@ def fitted(recipe: Recipe, task: Task, features: Features | None) -> Recipe:
 
 
 def require_same(task: Task, recipe: Recipe, digest: str | None) -> None:
-    """InputError if ``digest``, of the table that a run began with, is known and is not that of the task."""
+    """InputError if ``digest``, of the data that a run began with, is known and is not that of the task."""
     if digest is not None and digest != task.digest:
         raise InputError(f"{recipe.dataset} has changed since this run began")
 
@@ -120,7 +132,7 @@ def _table(recipe: Recipe) -> Table:
         return load_table(recipe.dataset)
     path = Path(recipe.dataset)
     if not path.suffix and not path.exists():
-        raise unknown_name("dataset", recipe.dataset, [*data.DATASETS, *TABLES, "xor"])
+        raise unknown_name("dataset", recipe.dataset, [*data.DATASETS, *TABLES, "xor", "tca"])
     return read_csv(path, recipe.target or None)
 
 

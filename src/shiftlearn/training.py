@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from . import checkpoint, rules, tasks
+from .baselines import of_trials
+from .data.spike_trains import Trials
 from .errors import InputError
 from .evaluation import evaluate, write_results
 from .learner import Learner, random_state
@@ -102,16 +104,29 @@ class _Run:
             reporter.epoch(record)
         self.network.eval()
         checkpoint.save_weights(self.model, folder)
-        more = {"frozen_in_epoch": progress["epoch"]} if progress.get("frozen") else {}
+        more: dict[str, Any] = {"frozen_in_epoch": progress["epoch"]} if progress.get("frozen") else {}
+        if self.recipe.spike_trains:
+            more |= self._beside()
         return write_results(folder, self.model, evaluate(self.model, "test", self.data_dir), progress["seconds"], more)
+
+    def _beside(self) -> dict[str, Any]:
+        """Of spike trains: the accuracy in training, which is what was published, and what simpler means reach."""
+        task = tasks.read(self.recipe, self.seed, self.data_dir, ["train", "test"])
+        assert isinstance(task.samples, Trials)
+        right = first_to_fire(self.model.fire(self.x)) == self.y.cpu()
+        learned = task.train[: len(self.y)]
+        return {
+            "train_accuracy": float(right.double().mean()),
+            "compared": of_trials(task.samples[learned], task.samples[task.test]),
+        }
 
     def _epoch(self, epoch: int, reporter: Reporter) -> dict[str, Any]:
         began = time.perf_counter()
         generator = random_state(self.seed, epoch)
-        order = torch.randperm(len(self.x), generator=generator).to(self.device)
+        order = torch.randperm(len(self.x), generator=generator) if self.recipe.shuffle else torch.arange(len(self.x))
         self.learner.begin(generator)
         loss_sum, right, done = torch.zeros((), device=self.device), torch.zeros((), device=self.device), 0
-        for number, chosen in enumerate(torch.split(order, self.recipe.batch), start=1):
+        for number, chosen in enumerate(torch.split(order.to(self.device), self.recipe.batch), start=1):
             self.learner.set_rates((epoch - 1 + (number - 1) / self.batches) / self.recipe.epochs)
             loss, z = self.learner.step(self.model.encode(self.x[chosen]), self.y[chosen])
             loss_sum += loss * len(chosen)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from scipy.io import loadmat, savemat
 
 from shiftlearn.data import matfile
-from shiftlearn.data.spike_trains import Templates, Trials, from_arrays, to_events
+from shiftlearn.data.spike_trains import Templates, Trials, from_arrays, joined, to_events
 from shiftlearn.data.tca import REWARDS, generate, new_templates
 from shiftlearn.data.tca_read import read_mat
 from shiftlearn.data.tca_write import write_mat
@@ -449,3 +449,28 @@ def test_wrong_options(arguments: dict[str, Any], reason: str) -> None:
 def test_wrong_generation(arguments: dict[str, Any], reason: str) -> None:
     with pytest.raises(InputError, match=reason):
         generate(**{"trials": 1, "seed": 0, "templates": SMALL.templates, "num_synapses": 40} | arguments)
+
+
+@pytest.mark.parametrize("tau", [0.5, 20.0])
+def test_events_of_another_time_constant_with_a_cue(tau: float) -> None:
+    trials = from_arrays([0.5, 0.2, 3.0], [1, 0, 1], [0, 0, 2], [4, 5, 6], num_synapses=2, length=[2.0, 1.0, 3.0])
+    events = to_events(trials, [2, 1, 0], torch.float64, tau, cue=True)
+    assert events.num_channels == 3
+    assert events.offsets.tolist() == [0, 2, 3, 6]
+    assert events.channel.tolist() == [1, 2, 2, 0, 1, 2]
+    times = np.array([3.0, 3.0, 1.0, 0.2, 0.5, 2.0])
+    np.testing.assert_allclose(events.z.numpy(), np.exp(times / tau), rtol=1e-14)
+    assert to_events(trials, cue=False).num_channels == 2
+    with pytest.raises(InputError, match="tau must be positive"):
+        to_events(trials, tau=0)
+
+
+def test_some_trials_and_trials_joined() -> None:
+    some = SMALL[[2, 0]]
+    assert (len(some), some.target.tolist()) == (2, SMALL.target[[2, 0]].tolist())
+    assert torch.equal(to_events(some).z, to_events(SMALL, [2, 0]).z)
+    assert [some.rewards[slice(*some.feature_offsets[k : k + 2])].sum() for k in (0, 1)] == some.target.tolist()
+    same(joined([SMALL[:1], SMALL[1:]]), SMALL)
+    same(SMALL[np.array([True, False, True])], joined([SMALL[0], SMALL[2]]))
+    with pytest.raises(InputError, match="index must tell some of 3 trials"):
+        SMALL[3]

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from shiftlearn.errors import InputError
 from shiftlearn.nn import (
     FirstSpikeCrossEntropy,
     ShiftLinear,
@@ -171,3 +172,36 @@ def test_scores(beta: float) -> None:
     heard = [0, 1, 3, 4, 5]
     assert torch.equal(scores.argmax(1)[heard], first_to_fire(z)[heard])
     torch.testing.assert_close((scores[3, 0] / scores[3, 1]).log(), beta * (z[3, 1] - z[3, 0]))
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_an_ordinal_target_is_a_normal_distribution_over_classes(reduction: str) -> None:
+    z, target = times(), torch.tensor([0, 1, 2, 3, 1, 2])
+    weight = torch.rand(6, dtype=torch.float64)
+    loss = FirstSpikeCrossEntropy(beta=2.0, label_smoothing=0.1, ordinal=0.7, reduction=reduction)
+    z.requires_grad_()
+    rows = []
+    for row, right in zip(z, target.tolist(), strict=True):
+        bell = torch.tensor([math.exp(-((k - right) ** 2) / (2 * 0.7**2)) for k in range(4)], dtype=torch.float64)
+        rows.append(F.cross_entropy(-2 * row, 0.9 * bell / bell.sum() + 0.1 / 4))
+    expected = (torch.stack(rows) * weight).sum() / (6 if reduction == "mean" else 1)
+    (wanted,) = torch.autograd.grad(expected, z)
+    value = loss(z, target, weight)
+    (found,) = torch.autograd.grad(value, z)
+    assert value.item() == pytest.approx(expected.item())
+    torch.testing.assert_close(found, wanted)
+
+
+def test_a_narrow_ordinal_target_is_the_plain_one_and_silence_gets_no_error() -> None:
+    z, target = times(), torch.tensor([0, 1, 2, 3, 1, 2])
+    z[0, 0] = z[1, 2] = inf
+    z[2] = inf
+    narrow = value_and_error(FirstSpikeCrossEntropy(ordinal=0.01), z, target)
+    plain = value_and_error(FirstSpikeCrossEntropy(), z, target)
+    assert narrow[0] == pytest.approx(plain[0])
+    torch.testing.assert_close(narrow[1], plain[1])
+    assert (narrow[1][z.isinf()] == 0).all()
+    with pytest.raises(InputError, match="ordinal must be 0 or more, got -1"):
+        FirstSpikeCrossEntropy(ordinal=-1)
+    with pytest.raises(InputError, match="target"):
+        FirstSpikeCrossEntropy(ordinal=1.0)(z, target + 2)

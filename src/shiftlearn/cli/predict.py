@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,15 +16,14 @@ import typer
 
 from .. import checkpoint, data
 from ..data.images import SIDE
+from ..data.spike_files import read_trials
+from ..data.spike_trains import Trials
 from ..data.tables import Column, read_rows
 from ..errors import InputError
 from ..model import Model
 from ..nn import first_to_fire, spike_time_scores
 from ..samples import read_samples
 from .printing import print_table
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["predict", "rows", "show"]
 
@@ -40,12 +39,18 @@ def predict(run: str, files: list[str], as_json: bool) -> None:
     model = checkpoint.load(run)
     if not files:
         raise InputError("name one file of samples or more")
-    show(_of_table(model, files) if model.features else _of_images(model, files), as_json)
+    if model.recipe.spike_trains:
+        found = _of_trials(model, files)
+    else:
+        found = _of_table(model, files) if model.features else _of_images(model, files)
+    show(found, as_json)
 
 
 def _of_images(model: Model, files: list[str]) -> list[Row]:
     if model.recipe.dataset not in data.DATASETS:
-        raise InputError(f"predict takes models of images and tables, this one is of {model.recipe.dataset}")
+        raise InputError(
+            f"predict takes models of images, tables or spike trains, this one is of {model.recipe.dataset}"
+        )
     samples = list(read_samples(files, SIDE * SIDE, (SIDE, SIDE)))
     found: list[Row] = []
     for _, group in groupby(samples, key=lambda sample: sample[1].dtype):  # one array holds values of one kind
@@ -63,13 +68,21 @@ def _of_table(model: Model, files: list[str]) -> list[Row]:
     return found
 
 
-def rows(names: Sequence[str], model: Model, values: npt.NDArray[np.generic] | Sequence[Column]) -> list[Row]:
+def _of_trials(model: Model, files: list[str]) -> list[Row]:
+    read = [(Path(file), read_trials(file)) for file in files]
+    found: list[Row] = []
+    for path, trials in read:
+        found += rows([f"{path.name}[{k}]" for k in range(len(trials))], model, trials)
+    return found
+
+
+def rows(names: Sequence[str], model: Model, values: npt.NDArray[np.generic] | Sequence[Column] | Trials) -> list[Row]:
     """Classify samples.
 
     Args:
         names: (n,) what each sample is called.
         model: a trained model.
-        values: (n, features), or the columns of a table, as :meth:`shiftlearn.Model.predict` takes them.
+        values: (n, features), the columns of a table, or trials, as :meth:`shiftlearn.Model.predict` takes them.
 
     Returns:
         Rows of sample, class, label, score, z and t = ln z: of the neuron that fires first, None where none fires

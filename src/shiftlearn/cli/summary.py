@@ -28,7 +28,20 @@ def print_summary(folder: Path, metrics: dict[str, Any]) -> None:
         )
         if "frozen_in_epoch" in metrics:
             typer.echo(f"the run ended in epoch {metrics['frozen_in_epoch']}, when a delay fell to 0 or below")
+        if "mean_absolute_error" in metrics:
+            _of_trials(metrics)
         typer.echo(f"check it with: shiftlearn evaluate {folder}")
+
+
+def _of_trials(metrics: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    typer.echo(f"training accuracy {metrics['train_accuracy']:.2%}; on the test trials:")
+    table = Table("", "accuracy", "mean absolute error")
+    own = {"accuracy": metrics["test_accuracy"], "mean_absolute_error": metrics["mean_absolute_error"]}
+    for name, found in {"shiftlearn": own, **metrics["compared"]}.items():
+        table.add_row(name, f"{found['accuracy']:.2%}", f"{found['mean_absolute_error']:.2f}")
+    print_table(table)
 
 
 def _repeated(metrics: dict[str, Any]) -> None:

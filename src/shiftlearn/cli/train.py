@@ -132,6 +132,8 @@ def evaluate(run: str, data_dir: str | None) -> None:
     result = measure(model, "test", data_dir)
     print_table(records.table(result.per_class(model.classes)))
     typer.echo(f"test accuracy {result.accuracy:.4%} ({len(result.labels)} samples of {model.recipe.dataset})")
+    if model.recipe.spike_trains:
+        typer.echo(f"mean absolute error {result.mean_absolute_error:.3f}")
     typer.echo(f"silent samples {result.silent}, tied samples {result.ties}")
     if metrics is not None:
         stored = metrics["test_accuracy"]

@@ -7,7 +7,7 @@ each a fixed pattern of spikes over all synapses, and what is to be learned is t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ..events import SpikeEvents
 
-__all__ = ["Templates", "Trials", "from_arrays", "to_events"]
+__all__ = ["Templates", "Trials", "from_arrays", "joined", "to_events"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -91,6 +91,25 @@ class Trials:
     def __len__(self) -> int:
         return len(self.target)
 
+    def __getitem__(self, index: Index) -> Trials:
+        """Some of the trials; ``index`` as in :func:`to_events`."""
+        rows = _numbers(len(self), index)
+        counts, occurred = (np.diff(x)[rows] for x in (self.offsets, self.feature_offsets))
+        spikes, features = ranges(self.offsets[rows], counts), ranges(self.feature_offsets[rows], occurred)
+        return replace(
+            self,
+            times=self.times[spikes],
+            synapses=self.synapses[spikes],
+            from_feature=self.from_feature[spikes],
+            offsets=bounds(counts),
+            onsets=self.onsets[features],
+            features=self.features[features],
+            rewards=self.rewards[features],
+            feature_offsets=bounds(occurred),
+            target=self.target[rows],
+            lengths=self.lengths[rows],
+        )
+
 
 def from_arrays(
     times: npt.ArrayLike,
@@ -155,13 +174,17 @@ def from_arrays(
     )
 
 
-def to_events(trials: Trials, index: Index, dtype: torch.dtype | None = None) -> SpikeEvents:
-    """The spikes of some trials as a batch, with z = exp(t / s).
+def to_events(
+    trials: Trials, index: Index = slice(None), dtype: torch.dtype | None = None, tau: float = 1.0, cue: bool = False
+) -> SpikeEvents:
+    """The spikes of some trials as a batch, with z = exp(t / tau).
 
     Args:
-        trials: of any length; the z of 10 s is 22026.
-        index: number of a trial, numbers, a slice or a mask of shape (n,).
+        trials: of any length; with tau = 1 s the z of 10 s is 22026.
+        index: number of a trial, numbers, a slice or a mask of shape (n,); default: all.
         dtype: torch.float32 (default) or torch.float64.
+        tau: synaptic time constant in s, > 0.
+        cue: whether one more channel, the last, spikes once, at the end of the trial.
 
     Returns:
         One row per trial, in the order of ``index``, one channel per synapse; ``rest`` is inf.
@@ -176,23 +199,46 @@ def to_events(trials: Trials, index: Index, dtype: torch.dtype | None = None) ->
     dtype = torch.float32 if dtype is None else dtype
     if dtype not in (torch.float32, torch.float64):
         raise InputError(f"dtype must be torch.float32 or torch.float64, got {dtype}")
+    rows = _numbers(len(trials), index)
+    counts = np.diff(trials.offsets)[rows]
+    spikes = ranges(trials.offsets[rows], counts)
+    times, synapses = trials.times[spikes], trials.synapses[spikes]
+    if cue:
+        ends = bounds(counts)[1:]
+        times, synapses = np.insert(times, ends, trials.lengths[rows]), np.insert(synapses, ends, trials.num_synapses)
+        counts = counts + 1
+    # The exponential before the conversion: exp of a rounded time would be further off than the rounded exp.
+    z = to_z(torch.from_numpy(times), tau)
+    channels = trials.num_synapses + cue
+    return SpikeEvents(z, torch.from_numpy(synapses), torch.from_numpy(bounds(counts)), channels).to(dtype=dtype)
+
+
+def _numbers(count: int, index: Index) -> Ints:
     where = index if isinstance(index, slice) else np.asarray(index)
     if not isinstance(where, slice) and where.size == 0:
         where = np.zeros(0, np.int64)  # NumPy makes floats of an empty list
     try:
-        rows = np.atleast_1d(np.arange(len(trials))[where])
+        rows = np.atleast_1d(np.arange(count)[where])
     except IndexError as error:
-        raise InputError(f"index must tell some of {len(trials)} trials ({error})") from error
+        raise InputError(f"index must tell some of {count} trials ({error})") from error
     if rows.ndim != 1:
         raise InputError(f"index must have one dimension, got {rows.ndim}")
-    counts = np.diff(trials.offsets)[rows]
-    spikes = ranges(trials.offsets[rows], counts)
-    # The exponential before the conversion: exp of a rounded time would be further off than the rounded exp.
-    z = to_z(torch.from_numpy(trials.times[spikes]))
-    events = SpikeEvents(
-        z, torch.from_numpy(trials.synapses[spikes]), torch.from_numpy(bounds(counts)), trials.num_synapses
+    return rows
+
+
+def joined(several: Sequence[Trials]) -> Trials:
+    """Trials of the same synapses and features, one after the other; dt and features are those of the first."""
+    first = several[0]
+    together: dict[str, Any] = {
+        f.name: np.concatenate([getattr(trials, f.name) for trials in several])
+        for f in fields(Trials)
+        if f.name not in ("offsets", "feature_offsets", "num_synapses", "dt", "templates")
+    }
+    counts, occurred = (
+        np.concatenate([np.diff(getattr(trials, name)) for trials in several])
+        for name in ("offsets", "feature_offsets")
     )
-    return events.to(dtype=dtype)
+    return replace(first, **together, offsets=bounds(counts), feature_offsets=bounds(occurred))
 
 
 def bounds(counts: npt.NDArray[np.integer]) -> Ints:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, unknown_name
-from ..names import CODINGS, LOSSES, MODULATORS, PATHWAYS, PREPROCESSING, SCALINGS
+from ..names import CODINGS, LOSSES, MODULATORS, PATHWAYS, PREPROCESSING, SCALINGS, SPIKE_FILES
 
 __all__ = ["Recipe", "names", "override", "read"]
 
@@ -20,7 +20,11 @@ class Recipe:
     """Settings of a training run.
 
     ``layers`` counts the inputs first; 0 as the first or last stands for what the data has. ``init_scale`` has one
-    entry per layer of synapses. ``scaling``, ``target`` (of a CSV file) and ``test_share`` are those of tables.
+    entry per layer of synapses. ``scaling``, ``target`` (of a CSV file) and ``test_share`` are those of tables;
+    ``trials`` (for training), ``test_trials``, ``templates`` (a file with features, "" for new ones), ``test_file``,
+    ``tau`` in s, and ``cue``, the initial weights of a synapse that spikes at the end of each trial (0: none), those
+    of spike trains. ``ordinal`` spreads the target over neighbouring classes. ``lr_scale`` multiplies the learning rate
+    of the shifts, one entry for all layers or one each.
     """
 
     description: str
@@ -38,13 +42,22 @@ class Recipe:
     scaling: str = "minmax"
     target: str = ""
     test_share: float = 0.2
+    trials: int = 200
+    test_trials: int = 500
+    templates: str = ""
+    test_file: str = ""
+    tau: float = 1.0
+    cue: float = 0.0
     modulator: str = "error"
     loss: str = "cross-entropy"
     beta: float = 1.0
     label_smoothing: float = 0.0
+    ordinal: float = 0.0
     batch: int = 128
+    shuffle: bool = True
     lr: float = 1e-3
     lr_final: float = 1e-3
+    lr_scale: tuple[float, ...] = (1.0,)
     delay_lr: float = 1e-3
     delay_lr_final: float = 1e-3
     beta1: float = 0.9
@@ -59,11 +72,17 @@ class Recipe:
                 raise InputError(f"{name} must be {expected}, got {getattr(self, name)!r}")
         if self.modulator == "reward" and self.loss != "cross-entropy":
             raise InputError(f"modulator 'reward' takes the place of the loss: leave loss alone, got {self.loss!r}")
-        if len(self.init_scale) not in (1, len(self.layers) - 1):
-            raise InputError(
-                f"init_scale must have 1 entry, or {len(self.layers) - 1} (one per layer of synapses), "
-                f"got {len(self.init_scale)}"
-            )
+        for name in ("init_scale", "lr_scale"):
+            if len(getattr(self, name)) not in (1, len(self.layers) - 1):
+                raise InputError(
+                    f"{name} must have 1 entry, or {len(self.layers) - 1} (one per layer of synapses), "
+                    f"got {len(getattr(self, name))}"
+                )
+
+    @property
+    def spike_trains(self) -> bool:
+        """Whether the data are spike trains, and need no coding."""
+        return self.dataset == "tca" or self.dataset.lower().endswith(SPIKE_FILES)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain types, ready for JSON; :func:`override` of nothing gives the recipe back."""
@@ -85,12 +104,12 @@ _CHECKS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     _choice("scaling", *SCALINGS),
     ("coding_cells", lambda x: x >= 3, "3 or more"),
     ("test_share", lambda x: 0 < x < 1, "between 0 and 1"),
-    ("init_scale", lambda x: len(x) >= 1 and min(x) > 0, "positive"),
-    *((name, lambda x: x > 0, "positive") for name in ("coding_exponent", "beta", "lr", "lr_final")),
+    *((name, lambda x: len(x) >= 1 and min(x) > 0, "positive") for name in ("init_scale", "lr_scale")),
+    *((name, lambda x: x > 0, "positive") for name in ("coding_exponent", "tau", "beta", "lr", "lr_final")),
     *((name, lambda x: x > 0, "positive") for name in ("delay_lr", "delay_lr_final")),
     *((name, lambda x: 0 <= x < 1, "in [0, 1)") for name in ("label_smoothing", "beta1", "beta2")),
-    *((name, lambda x: x >= 0, "0 or more") for name in ("min_drive", "homeostasis", "validation")),
-    ("batch", lambda x: x >= 1, "1 or more"),
+    *((name, lambda x: x >= 0, "0 or more") for name in ("min_drive", "homeostasis", "validation", "cue", "ordinal")),
+    *((name, lambda x: x >= 1, "1 or more") for name in ("batch", "trials", "test_trials")),
 )
 
 _LARGEST = 1e300  # of a number; what is not finite is none

@@ -1,0 +1,79 @@
+"""Spike trains that a user brings as a file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from shiftlearn.data.spike_files import read_trials
+from shiftlearn.data.tca import generate, new_templates
+from shiftlearn.data.tca_write import write_mat
+from shiftlearn.errors import InputError
+
+ARRAYS = {"times": [0.5, 0.1, 2.0], "synapses": [1, 0, 1], "trial": [0, 0, 1], "target": [3, 0]}
+
+
+def saved(path: Path, **changes: Any) -> Path:
+    np.savez(path, **{name: x for name, x in (ARRAYS | changes).items() if x is not None})
+    return path
+
+
+def test_arrays(tmp_path: Path) -> None:
+    trials = read_trials(saved(tmp_path / "x.npz", length=[2.5, 4.0], num_synapses=7, dt=0.01))
+    assert trials.times.tolist() == [0.1, 0.5, 2.0]
+    assert trials.synapses.tolist() == [0, 1, 1]
+    assert trials.offsets.tolist() == [0, 2, 3]
+    assert trials.target.tolist() == [3, 0]
+    assert trials.lengths.tolist() == [2.5, 4.0]
+    assert (trials.num_synapses, trials.dt) == (7, 0.01)
+    assert read_trials(saved(tmp_path / "y.NPZ".lower())).num_synapses == 2
+
+
+def test_the_published_format(tmp_path: Path) -> None:
+    made = generate(2, 0, new_templates(0, num_synapses=9), num_synapses=9)
+    write_mat(tmp_path / "x.mat", made)
+    assert read_trials(tmp_path / "x.mat").target.tolist() == made.target.tolist()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"target": None}, "lacks target; expected times, synapses, trial, target"),
+        ({"spikes": [1]}, "holds 'spikes'; expected"),
+        ({"synapses": [0, 1, -1]}, "synapses must be integers of 0 or more"),
+        ({"num_synapses": [1, 2]}, "num_synapses must be one number"),
+        ({"dt": "a"}, "dt must be one number"),
+        ({"length": 0.2}, "times must lie within the trial's length"),
+        ({"times": np.array([None, 1, 2])}, "cannot be read as an .npz file"),
+    ],
+)
+def test_arrays_that_do_not_serve(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    path = saved(tmp_path / "x.npz", **changes)
+    with pytest.raises(InputError, match=f"x.npz: {re.escape(message)}"):
+        read_trials(path)
+
+
+def test_files_that_do_not_serve(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"x\.csv: is of an unknown kind, expected \.mat or \.npz"):
+        read_trials(tmp_path / "x.csv")
+    with pytest.raises(InputError, match=r"x\.npz: no such file"):
+        read_trials(tmp_path / "x.npz")
+
+
+def test_every_truncated_or_damaged_file_is_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path / "x.npz")
+    content = path.read_bytes()
+    for end in range(0, len(content), 7):
+        path.write_bytes(content[:end])
+        with pytest.raises(InputError, match=r"x\.npz"):
+            read_trials(path)
+    for place in range(0, len(content), 3):  # what zip does not cover by a checksum may go unseen, but nothing else
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0x55]) + content[place + 1 :])
+        try:
+            read_trials(path)
+        except InputError as error:
+            assert "x.npz" in str(error)
