@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,5 @@ def test_every_truncated_or_damaged_file_is_refused(tmp_path: Path) -> None:
             read_trials(path)
     for place in range(0, len(content), 3):  # what zip does not cover by a checksum may go unseen, but nothing else
         path.write_bytes(content[:place] + bytes([content[place] ^ 0x55]) + content[place + 1 :])
-        try:
-            read_trials(path)
-        except InputError as error:
-            assert "x.npz" in str(error)
+        with contextlib.suppress(InputError):
+            assert read_trials(path).num_synapses <= 2
