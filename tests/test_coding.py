@@ -87,6 +87,7 @@ def test_an_encoder_sorts_bytes_and_keeps_floats_dense(name, code):
     assert torch.equal(events.z, wanted.z[listed])
     assert torch.equal(events.channel, wanted.channel[listed])
     assert torch.equal(events.rest, wanted.rest)
+    assert torch.equal(coding.encoder(name, 3.0, dense=True)(GREY[None]), code(GREY[None], 3.0))
 
 
 def test_on_off_fires_one_input_early_for_either_end():

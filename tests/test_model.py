@@ -8,6 +8,7 @@ import torch
 
 import shiftlearn as sl
 from shiftlearn import recipes
+from shiftlearn.coding import binarised, latency, on_off
 from shiftlearn.errors import InputError
 from shiftlearn.model import Model, build
 
@@ -74,9 +75,30 @@ def test_silent_classes_score_nothing_and_silence_is_class_0(images):
     np.testing.assert_allclose(model.predict_proba(images), 0.1)
 
 
-@pytest.mark.parametrize("feedback", ["symmetric", "random"])
-def test_save_and_load(images, tmp_path, feedback):
-    model = make(feedback=feedback)
+CONVOLUTIONS = {"layers": [784, 10], "maps": [4, 6], "init_scale": 8.0}
+
+
+@pytest.mark.parametrize("coding", ["latency", "on-off", "binarised"])
+def test_convolutions_see_the_image(images, coding):
+    """From uint8 and floats alike: what a layer of the same weights makes of the encoded windows."""
+    model = make(**CONVOLUTIONS | {"layers": [1568 if coding == "on-off" else 784, 10], "coding": coding})
+    times = model.spike_times(images)
+    assert times.shape == (40, 10)
+    assert np.isfinite(times).all()
+    np.testing.assert_allclose(model.spike_times((images / 255).astype("f4")), times, rtol=1e-5)
+    encode = {"latency": latency, "on-off": on_off, "binarised": binarised}[coding]
+    z = encode(torch.from_numpy(images).reshape(40, 784)).view(40, -1, 28, 28)
+    with torch.no_grad():
+        assert np.array_equal(model.network[1:](z).numpy(), times)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"feedback": "random"}, CONVOLUTIONS, CONVOLUTIONS | {"feedback": "direct"}],
+    ids=["linear", "random", "convolutions", "direct"],
+)
+def test_save_and_load(images, tmp_path, settings):
+    model = make(**settings)
     model.save(tmp_path / "deep" / "copy")
     again = sl.load(str(tmp_path / "deep" / "copy"))
     assert again.recipe == model.recipe

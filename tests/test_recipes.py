@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
+from torch import nn
 
 from shiftlearn import recipes
+from shiftlearn.ensemble import Ensemble
 from shiftlearn.errors import InputError
 from shiftlearn.model import build
+from shiftlearn.nn import EarliestSpikePool2d, ShiftConv2d, ShiftLinear, shift_layers
 
 MINIMAL = 'description = "mine"\ndataset = "mnist"\nlayers = [784, 10]\nepochs = 1\n'
 
@@ -19,7 +23,7 @@ def mnist():
 
 
 def test_the_package_holds_these():
-    images = {"fashion-edges", "fashion-mnist", "mnist", "mnist-published", "mnist-random"}
+    images = {"fashion-edges", "fashion-mnist", "mnist", "mnist-conv", "mnist-published", "mnist-random"}
     tables = {"breast-cancer", "digits", "iris", "iris-published", "table", "wine"}
     assert images | tables | {"xor", "xor-published"} <= set(recipes.names())
 
@@ -30,8 +34,9 @@ def test_packaged_recipes_read_build_and_survive_json(name):
     assert recipes.from_dict(json.loads(json.dumps(recipe.as_dict())), name) == recipe
     assert recipes.override(recipe, {}) == recipe
     recipe = recipes.override(recipe, {"layers": [n or 5 for n in recipe.layers]})  # 0: what the data has
-    assert [layer.out_features for layer in build(recipe)] == list(recipe.layers[1:])
-    assert {(layer.rule, layer.feedback) for layer in build(recipe)} == {(recipe.rule, recipe.feedback)}
+    layers = shift_layers(build(recipe))
+    assert [layer.out_features for layer in layers] == [*recipe.maps, *recipe.layers[1:]]
+    assert {(layer.rule, layer.feedback) for layer in layers} == {(recipe.rule, recipe.feedback)}
 
 
 @pytest.mark.parametrize(
@@ -45,6 +50,7 @@ def test_packaged_recipes_read_build_and_survive_json(name):
         ("layers", "[784, 5, 10]", (784, 5, 10)),
         ("init_scale", "[20.0, 8]", (20.0, 8.0)),
         ("init_scale", "3", (3.0,)),
+        ("maps", "[]", ()),
     ],
 )
 def test_overrides_are_read_like_toml(mnist, key, text, value):
@@ -76,6 +82,10 @@ def test_overrides_are_read_like_toml(mnist, key, text, value):
         ("loss", "mse", "loss must be one of cross-entropy, published, got 'mse'"),
         ("label_smoothing", "1", r"label_smoothing must be in \[0, 1\), got 1.0"),
         ("project_delays", "1", "project_delays must be true or false, got 1"),
+        ("maps", "[8, 0]", "maps must be sizes of 1 or more, got"),
+        ("kernel", "0", "kernel must be 1 or more, got 0"),
+        ("pool", "0", "pool must be 1 or more, got 0"),
+        ("padding", "-1", "padding must be 0 or more, got -1"),
         ("init_scale", "[1.0, 2.0, 3.0]", "init_scale must have 1 entry, or 2 .*, got 3"),
         ("description", 3, "description must be text, got 3"),
     ],
@@ -92,6 +102,54 @@ def test_bad_settings(mnist, key, value, message):
 def test_numbers_that_are_not_finite_are_refused(mnist, key, value):
     with pytest.raises(InputError, match=key):
         recipes.override(mnist, {key: value})
+
+
+@pytest.mark.parametrize("feedback", ["symmetric", "direct"])
+def test_convolutions_come_between_image_and_layers(mnist, feedback):
+    settings = {"layers": [1568, 30, 10], "maps": [3, 4], "kernel": 4, "padding": 1, "pool": 3, "coding": "on-off"}
+    settings |= {"init_scale": [5, 6, 7, 8], "min_drive": 0.5, "rule": "exact", "feedback": feedback}
+    network = build(recipes.override(mnist, settings))
+    kinds = [nn.Unflatten, *2 * [ShiftConv2d, EarliestSpikePool2d], nn.Flatten, ShiftLinear, ShiftLinear]
+    assert [type(module) for module in network] == kinds
+    layers = shift_layers(network)  # 28 pixels, 27 windows, 9 after pooling, 8 windows, 2 after pooling
+    assert [tuple(layer.shift.shape) for layer in layers] == [(2 * 16, 3), (3 * 16, 4), (4 * 2 * 2, 30), (30, 10)]
+    assert [layer.init_scale for layer in layers] == [5, 6, 7, 8]
+    assert {(layer.rule, layer.min_drive) for layer in layers} == {("exact", 0.5)}
+    z = torch.arange(2 * 1568).reshape(2, 1568)
+    assert torch.equal(
+        network[0](z)[1, 1], z[1, 784:].view(28, 28)
+    )  # the map of the inputs that are on for dark pixels
+    without = build(recipes.override(mnist, {"maps": [3], "pool": 1, "layers": [784, 10], "init_scale": 8}))
+    assert [type(module) for module in without] == [nn.Unflatten, ShiftConv2d, nn.Flatten, ShiftLinear]
+    assert without[3].in_features == 3 * 24 * 24
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"layers": [783, 10]}, "maps need a square image, got 783 values"),
+        ({"layers": [1568, 10]}, "maps need a square image, got 1568 values"),
+        ({"layers": [785, 10], "coding": "on-off"}, "maps need a square image, got 392 values"),
+        ({"kernel": 29, "pool": 1}, "maps of 28 x 28 leave nothing after kernel 29, padding 0 and pool 1"),
+        ({"maps": [2, 2, 2]}, "maps of 4 x 4 leave nothing after kernel 5, padding 0 and pool 2"),
+        ({"pool": 25}, "maps of 28 x 28 leave nothing after kernel 5, padding 0 and pool 25"),
+        ({"coding": "population"}, "maps need images, which coding 'population' does not give"),
+        ({"dataset": "tca"}, "maps need images, which dataset 'tca' does not give"),
+        ({"lr_scale": [1, 2]}, r"lr_scale must have 1 entry, or 3 \(one per layer of synapses\), got 2"),
+        ({"init_scale": [1, 2]}, r"init_scale must have 1 entry, or 3 \(one per layer of synapses\), got 2"),
+    ],
+    ids=str,
+)
+def test_convolutions_that_do_not_fit(mnist, settings, message):
+    base = {"layers": [784, 10], "maps": [2, 2], "init_scale": 8}
+    with pytest.raises(InputError, match=message):
+        build(recipes.override(mnist, base | settings))
+
+
+def test_convolutions_are_no_ensemble(mnist):
+    recipe = recipes.override(mnist, {"layers": [784, 10], "maps": [2, 2], "init_scale": 8})
+    with pytest.raises(InputError, match=r"maps are for single networks, not for an ensemble, got \[2, 2\]"):
+        Ensemble(recipe, [0, 1])
 
 
 def test_a_recipe_file(tmp_path):

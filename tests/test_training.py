@@ -257,6 +257,15 @@ def test_every_rule_and_pathway_trains(splits, tmp_path, rule, feedback):
     assert training.start(recipe, tmp_path / "run", 0, Watch())["test_accuracy"] > least
 
 
+def test_convolutions_train_and_resume(splits, tmp_path):
+    recipe = small(layers=[784, 10], maps=[6, 8], pool=3, init_scale=8, epochs=2, lr=1e-2)
+    assert training.start(recipe, tmp_path / "whole", 5, Watch())["test_accuracy"] > 0.4
+    with pytest.raises(KeyboardInterrupt):
+        training.start(recipe, tmp_path / "cut", 5, Watch(stop_after=1))
+    training.resume(tmp_path / "cut", Watch())
+    assert results(tmp_path / "cut") == results(tmp_path / "whole")
+
+
 def test_the_published_recipe_trains(splits, tmp_path):
     settings = {"layers": [784, 16, 10], "epochs": 4, "batch": 50, "lr": 1e-3, "lr_final": 1e-3}
     watch = Watch()

@@ -71,11 +71,13 @@ def coded_width(name: str, features: int, cells: int) -> int:
     return features * {"on-off": 2, "population": cells}.get(name, 1)
 
 
-def encoder(name: str, exponent: float, cells: int = 6) -> Callable[[Tensor], Tensor | SpikeEvents]:
+def encoder(
+    name: str, exponent: float, cells: int = 6, dense: bool = False
+) -> Callable[[Tensor], Tensor | SpikeEvents]:
     """The coding called ``name``, from (batch, features) to what a layer takes.
 
     ``exponent`` is that of "latency", "on-off" and "population"; ``cells`` is that of the last. The spikes of uint8
-    inputs are sorted by counting, and arrive as SpikeEvents; floats become a tensor of z.
+    inputs are sorted by counting, and arrive as SpikeEvents; floats become a tensor of z, and with ``dense`` all do.
     """
     if name not in CODINGS:
         raise unknown_name("coding", name, CODINGS)
@@ -85,7 +87,7 @@ def encoder(name: str, exponent: float, cells: int = 6) -> Callable[[Tensor], Te
     of_level = encode(torch.arange(256, dtype=torch.uint8))
 
     def run(x: Tensor) -> Tensor | SpikeEvents:
-        if x.dtype != torch.uint8:
+        if dense or x.dtype != torch.uint8:
             return on_off(x, exponent) if name == "on-off" else encode(x)
         return sort_levels(torch.cat([x, 255 - x], -1) if name == "on-off" else x, of_level.to(x.device))
 

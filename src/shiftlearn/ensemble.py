@@ -12,7 +12,7 @@ from .errors import InputError
 from .events import SpikeEvents
 from .learner import Learner, random_state
 from .model import build
-from .nn import ShiftLinear
+from .nn import shift_layers
 from .recipes import Recipe
 
 __all__ = ["Ensemble"]
@@ -40,7 +40,7 @@ class Ensemble:
         self.network = build(recipe, [random_state(seed, 0) for seed in seeds], len(seeds))
         self.learner = Learner(self.network, recipe)
         self.alive = torch.ones(len(seeds), dtype=torch.bool)
-        self._layers = [layer for layer in self.network if isinstance(layer, ShiftLinear)]
+        self._layers = shift_layers(self.network)
         self._kept: list[Tensor] = []
         self._batches: list[tuple[Tensor, Tensor | None]] = []
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .events import SpikeEvents
-from .nn import FirstSpikeCrossEntropy, Homeostasis, RewardLoss, SoftmaxTargetError, project_delays
+from .nn import FirstSpikeCrossEntropy, Homeostasis, RewardLoss, SoftmaxTargetError, project_delays, shift_layers
 from .recipes import Recipe
 
 __all__ = ["Learner", "random_state"]
@@ -34,7 +34,7 @@ class Learner:
                 recipe.beta, recipe.label_smoothing, reduction="sum", ordinal=recipe.ordinal
             )
         self.homeostasis = Homeostasis(recipe.homeostasis) if recipe.homeostasis else None
-        layers = list(network)
+        layers = shift_layers(network)
         shifts: list[dict[str, Any]] = [{"params": [layer.shift for layer in layers], "scale": recipe.lr_scale[0]}]
         if len(recipe.lr_scale) > 1:
             shifts = [{"params": [x.shift], "scale": scale} for x, scale in zip(layers, recipe.lr_scale, strict=True)]

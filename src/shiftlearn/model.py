@@ -19,13 +19,21 @@ from .data.tables import Column
 from .edges import edges
 from .errors import InputError
 from .events import SpikeEvents
-from .nn import DirectFeedback, ShiftLinear, first_to_fire, spike_time_scores
+from .nn import (
+    DirectFeedback,
+    EarliestSpikePool2d,
+    ShiftConv2d,
+    ShiftLinear,
+    first_to_fire,
+    shift_layers,
+    spike_time_scores,
+)
 from .recipes import Recipe
 
 __all__ = ["Model", "build"]
 
 Array = npt.NDArray[np.generic] | Tensor
-_CHUNK = 1000  # samples per forward pass when predicting
+_CHUNK = 250  # samples per forward pass when predicting
 
 
 def build(
@@ -34,25 +42,47 @@ def build(
     members: int | None = None,
 ) -> nn.Sequential:
     """The network that a recipe describes, with fresh weights; ``members`` of them as one ensemble."""
-    pairs = list(zip(recipe.layers[:-1], recipe.layers[1:], strict=True))
-    scales = recipe.init_scale * len(pairs) if len(recipe.init_scale) == 1 else recipe.init_scale
-    layers = [
-        ShiftLinear(
-            inputs,
-            outputs,
-            rule=recipe.rule,
-            feedback="none" if recipe.feedback == "direct" else recipe.feedback,
-            init_scale=scale,
-            min_drive=recipe.min_drive,
-            generator=generator,
-            members=members,
-        )
-        for (inputs, outputs), scale in zip(pairs, scales, strict=True)
-    ]
+    if recipe.maps and members is not None:
+        raise InputError(f"maps are for single networks, not for an ensemble, got {list(recipe.maps)}")
+    options: dict[str, Any] = {
+        "rule": recipe.rule,
+        "feedback": "none" if recipe.feedback == "direct" else recipe.feedback,
+        "min_drive": recipe.min_drive,
+        "generator": generator,
+    }
+    scales = iter(recipe.init_scale * recipe.synapses if len(recipe.init_scale) == 1 else recipe.init_scale)
+    modules: list[nn.Module] = []
+    width = recipe.layers[0]
+    if recipe.maps:
+        channels = coded_width(recipe.coding, 1, recipe.coding_cells)
+        side = math.isqrt(width // channels)
+        if width != channels * side**2:
+            raise InputError(f"maps need a square image, got {width // channels} values")
+        modules.append(nn.Unflatten(1, (channels, side, side)))
+        for maps in recipe.maps:
+            before, side = side, (side + 2 * recipe.padding - recipe.kernel + 1) // recipe.pool
+            if side < 1:
+                raise InputError(
+                    f"maps of {before} x {before} leave nothing after kernel {recipe.kernel}, padding {recipe.padding} "
+                    f"and pool {recipe.pool}"
+                )
+            convolution = ShiftConv2d(channels, maps, recipe.kernel, recipe.padding, init_scale=next(scales), **options)
+            modules += [convolution, EarliestSpikePool2d(recipe.pool)] if recipe.pool > 1 else [convolution]
+            channels = maps
+        modules.append(nn.Flatten())
+        width = channels * side**2
+    for outputs in recipe.layers[1:]:
+        modules.append(ShiftLinear(width, outputs, init_scale=next(scales), members=members, **options))
+        width = outputs
+    network = (
+        DirectFeedback(*modules, input_shape=recipe.layers[:1], generator=generator)
+        if recipe.feedback == "direct"
+        else nn.Sequential(*modules)
+    )
     if recipe.cue:
         with torch.no_grad():
-            layers[0].shift[..., -1, :] = recipe.cue
-    return DirectFeedback(*layers, generator=generator) if recipe.feedback == "direct" else nn.Sequential(*layers)
+            shift_layers(network)[0].shift[..., -1, :] = recipe.cue
+    return network
 
 
 class Model:
@@ -81,7 +111,7 @@ class Model:
         self.encode: Callable[[Any], Tensor | SpikeEvents] = (
             (lambda spikes: spikes)
             if recipe.spike_trains
-            else encoder(recipe.coding, recipe.coding_exponent, recipe.coding_cells)
+            else encoder(recipe.coding, recipe.coding_exponent, recipe.coding_cells, dense=bool(recipe.maps))
         )
 
     def spike_times(self, x: Array | Sequence[Column] | Trials) -> npt.NDArray[np.float32]:

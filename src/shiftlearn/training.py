@@ -17,7 +17,7 @@ from .errors import InputError
 from .evaluation import evaluate, write_results
 from .learner import Learner, random_state
 from .model import Model, build
-from .nn import ShiftLinear, first_to_fire
+from .nn import first_to_fire, shift_layers
 from .recipes import Recipe
 
 __all__ = ["Reporter", "resume", "start"]
@@ -150,7 +150,7 @@ class _Run:
         return record
 
     def _delays(self) -> list[Tensor]:
-        return [layer.delay for layer in self.network if isinstance(layer, ShiftLinear)]
+        return [layer.delay for layer in shift_layers(self.network)]
 
     def _stop_at_zero_delays(self) -> bool:
         """Where nothing keeps delays above 0 and one has fallen there: put them back, and let the run end."""

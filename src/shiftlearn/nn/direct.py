@@ -15,43 +15,61 @@ __all__ = ["DirectFeedback"]
 
 
 class DirectFeedback(nn.Sequential):
-    """Layers in sequence; each hidden one hears the error of the read-out times a fixed matrix, and nothing else.
+    """Modules in sequence; each hidden layer hears the error of the read-out times a fixed matrix, and nothing else.
 
-    The layers must have ``feedback="none"``. The matrices are the buffers ``direct_0``, ``direct_1``, …, each (classes,
-    neurons), non-negative and drawn like the initial weights of the read-out.
+    The layers must have ``feedback="none"``; modules without parameters (pooling, nn.Flatten) may stand between them.
+    The matrices are the buffers ``direct_0``, ``direct_1``, …, each (classes, neurons), non-negative and drawn like the
+    initial weights of the read-out. A convolution has channels · rows · columns neurons.
 
     Args:
-        layers: ShiftLinear, the read-out last.
+        modules: ShiftLinear, ShiftConv2d and what stands between them, the read-out last.
+        input_shape: of one sample; None: (in_features,) of the first module, which must then be a layer.
         generator: source of the matrices; for an ensemble one for each member.
 
     Raises:
-        InputError: a layer is none, or has another feedback.
+        InputError: a layer is none, or has another feedback, or ``input_shape`` does not fit.
     """
 
     def __init__(
-        self, *layers: ShiftLinear, generator: torch.Generator | Sequence[torch.Generator] | None = None
+        self,
+        *modules: nn.Module,
+        input_shape: Sequence[int] | None = None,
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,
     ) -> None:
-        super().__init__(*layers)
-        for layer in layers:
-            if not isinstance(layer, ShiftLinear) or layer.feedback != "none":
-                raise InputError(f"layers must be ShiftLinear with feedback 'none', got {layer}")
-        readout = layers[-1]
-        for number, layer in enumerate(layers[:-1]):
-            shape = (*readout.delay.shape, layer.out_features)
-            matrix = torch.empty(shape, device=readout.delay.device, dtype=readout.delay.dtype)
+        super().__init__(*modules)
+        readout = modules[-1] if modules else None
+        for module in (*(m for m in modules if list(m.parameters())), readout):
+            if not isinstance(module, ShiftLinear) or module.feedback != "none":
+                raise InputError(f"layers must be ShiftLinear with feedback 'none', got {module}")
+        assert isinstance(readout, ShiftLinear)
+        if input_shape is None:
+            if not isinstance(modules[0], ShiftLinear):
+                raise InputError(f"input_shape must be given where the first module is no layer, got {modules[0]}")
+            input_shape = (modules[0].in_features,)
+        lead = readout.delay.shape[:-1]
+        with torch.no_grad():  # one sample shows how many neurons there are
+            *hidden, _ = self._fired(readout.delay.new_ones(*lead, 1, *input_shape))
+        for number, z in enumerate(hidden):
+            neurons = z.shape[len(lead) + 1 :].numel()
+            matrix = torch.empty(*readout.delay.shape, neurons, device=z.device, dtype=z.dtype)
             draw(matrix, readout.init_scale / readout.in_features, generator)
             self.register_buffer(f"direct_{number}", matrix)
 
     def forward(self, z: Any) -> Tensor:
         """As nn.Sequential."""
-        fired = []
-        for layer in self:
-            z = layer(z)
-            fired.append(z)
-        *hidden, z = fired
+        *hidden, z = self._fired(z)
         matrices = [self.get_buffer(f"direct_{number}") for number in range(len(hidden))]
         out: Tensor = _Broadcast.apply(z, *hidden, *matrices)  # type: ignore[no-untyped-call]
         return out
+
+    def _fired(self, z: Any) -> list[Tensor]:
+        """What each layer makes of the input."""
+        fired = []
+        for module in self:
+            z = module(z)
+            if isinstance(module, ShiftLinear):
+                fired.append(z)
+        return fired
 
 
 class _Broadcast(torch.autograd.Function):
@@ -59,10 +77,12 @@ class _Broadcast(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, z: Tensor, *rest: Tensor) -> Tensor:
-        ctx.save_for_backward(*rest[len(rest) // 2 :])
+        hidden, matrices = rest[: len(rest) // 2], rest[len(rest) // 2 :]
+        ctx.shapes = [x.shape for x in hidden]
+        ctx.save_for_backward(*matrices)
         return z.view_as(z)
 
     @staticmethod
     def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor | None, ...]:
-        matrices = ctx.saved_tensors
-        return grad[0], *(grad[0] @ matrix for matrix in matrices), *(None for _ in matrices)
+        sent = [(grad[0] @ matrix).view(shape) for matrix, shape in zip(ctx.saved_tensors, ctx.shapes, strict=True)]
+        return grad[0], *sent, *(None for _ in sent)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from ..errors import InputError
-from .linear import ShiftLinear
+from .linear import shift_layers
 
 __all__ = ["Homeostasis", "project_delays"]
 
@@ -30,17 +30,15 @@ class Homeostasis:
 
     @torch.no_grad()
     def __call__(self, model: nn.Module) -> None:
-        for layer in model.modules():
-            if isinstance(layer, ShiftLinear):
-                drive = layer.shift.sum(-2)
-                if drive.min().item() < self.target:
-                    missing = (self.target - drive).clamp_min(0)
-                    layer.shift.add_(missing.unsqueeze(-2) / layer.in_features)
+        for layer in shift_layers(model):
+            drive = layer.shift.sum(-2)
+            if drive.min().item() < self.target:
+                missing = (self.target - drive).clamp_min(0)
+                layer.shift.add_(missing.unsqueeze(-2) / layer.in_features)
 
 
 @torch.no_grad()
 def project_delays(model: nn.Module) -> None:
     """Set every delay factor below 1 to 1: an axon cannot deliver a spike before it was fired."""
-    for layer in model.modules():
-        if isinstance(layer, ShiftLinear):
-            layer.delay.clamp_(min=1)
+    for layer in shift_layers(model):
+        layer.delay.clamp_(min=1)

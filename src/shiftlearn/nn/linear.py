@@ -12,7 +12,14 @@ from ..errors import InputError, unknown_name
 from ..events import SpikeEvents
 from ..names import FEEDBACK
 
-__all__ = ["FEEDBACK", "ShiftLinear"]
+__all__ = ["FEEDBACK", "ShiftLinear", "shift_layers"]
+
+
+def require_integers(least: int = 1, **values: int) -> None:
+    """InputError unless all of the named values are integers of ``least`` or more."""
+    for name, value in values.items():
+        if not isinstance(value, int) or value < least:
+            raise InputError(f"{name} must be an integer of {least} or more, got {value!r}")
 
 
 def draw(matrix: Tensor, bound: float, generator: torch.Generator | Sequence[torch.Generator] | None) -> None:
@@ -66,14 +73,7 @@ class ShiftLinear(nn.Module):
         members: int | None = None,
     ) -> None:
         super().__init__()
-        sizes = (
-            ("in_features", in_features),
-            ("out_features", out_features),
-            ("members", 1 if members is None else members),
-        )
-        for name, size in sizes:
-            if not isinstance(size, int) or size < 1:
-                raise InputError(f"{name} must be an integer of 1 or more, got {size!r}")
+        require_integers(in_features=in_features, out_features=out_features, members=1 if members is None else members)
         rules.get(rule)
         if feedback not in FEEDBACK:
             raise unknown_name("feedback", feedback, FEEDBACK)
@@ -122,3 +122,8 @@ class ShiftLinear(nn.Module):
     def extra_repr(self) -> str:
         members = "" if self.members is None else f", members={self.members}"
         return f"{self.in_features}, {self.out_features}, rule={self.rule!r}, feedback={self.feedback!r}{members}"
+
+
+def shift_layers(network: nn.Module) -> list[ShiftLinear]:
+    """The layers of a network that have synapses, in order; convolutions are among them."""
+    return [module for module in network.modules() if isinstance(module, ShiftLinear)]

@@ -19,11 +19,13 @@ __all__ = ["Recipe", "names", "override", "read"]
 class Recipe:
     """Settings of a training run.
 
-    ``layers`` counts the inputs first; 0 as the first or last stands for what the data has. ``init_scale`` has one
-    entry per layer of synapses. ``scaling``, ``target`` (of a CSV file) and ``test_share`` are those of tables;
+    ``layers`` counts the inputs first; 0 as the first or last stands for what the data has. ``maps`` are those of
+    convolutions between a square image and the other layers, each with windows of ``kernel`` by ``kernel``, ``padding``
+    pixels of silence around and pooling of ``pool`` by ``pool`` after it (1: none). ``init_scale`` has one entry per
+    layer of synapses, convolutions first. ``scaling``, ``target`` (of a CSV file) and ``test_share`` are for tables;
     ``trials`` (for training), ``test_trials``, ``templates`` (a file with features, "" for new ones), ``test_file``,
-    ``tau`` in s, and ``cue``, the initial weights of a synapse that spikes at the end of each trial (0: none), those
-    of spike trains. ``ordinal`` spreads the target over neighbouring classes. ``lr_scale`` multiplies the learning rate
+    ``tau`` in s, and ``cue``, the initial weights of a synapse that spikes at the end of each trial (0: none), for
+    spike trains. ``ordinal`` spreads the target over neighbouring classes. ``lr_scale`` multiplies the learning rate
     of the shifts, one entry for all layers or one each.
     """
 
@@ -31,6 +33,10 @@ class Recipe:
     dataset: str
     layers: tuple[int, ...]
     epochs: int
+    maps: tuple[int, ...] = ()
+    kernel: int = 5
+    padding: int = 0
+    pool: int = 2
     rule: str = "normalized"
     feedback: str = "symmetric"
     init_scale: tuple[float, ...] = (8.0,)
@@ -72,10 +78,13 @@ class Recipe:
                 raise InputError(f"{name} must be {expected}, got {getattr(self, name)!r}")
         if self.modulator == "reward" and self.loss != "cross-entropy":
             raise InputError(f"modulator 'reward' takes the place of the loss: leave loss alone, got {self.loss!r}")
+        if self.maps and (self.coding == "population" or self.spike_trains):
+            given = f"dataset {self.dataset!r}" if self.spike_trains else "coding 'population'"
+            raise InputError(f"maps need images, which {given} does not give")
         for name in ("init_scale", "lr_scale"):
-            if len(getattr(self, name)) not in (1, len(self.layers) - 1):
+            if len(getattr(self, name)) not in (1, self.synapses):
                 raise InputError(
-                    f"{name} must have 1 entry, or {len(self.layers) - 1} (one per layer of synapses), "
+                    f"{name} must have 1 entry, or {self.synapses} (one per layer of synapses), "
                     f"got {len(getattr(self, name))}"
                 )
 
@@ -83,6 +92,11 @@ class Recipe:
     def spike_trains(self) -> bool:
         """Whether the data are spike trains, and need no coding."""
         return self.dataset == "tca" or self.dataset.lower().endswith(SPIKE_FILES)
+
+    @property
+    def synapses(self) -> int:
+        """The number of layers of synapses."""
+        return len(self.maps) + len(self.layers) - 1
 
     def as_dict(self) -> dict[str, Any]:
         """Plain types, ready for JSON; :func:`override` of nothing gives the recipe back."""
@@ -95,7 +109,7 @@ def _choice(name: str, *valid: str) -> tuple[str, Callable[[Any], bool], str]:
 
 _CHECKS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("layers", lambda x: len(x) >= 2 and min(x) >= 0 and 0 not in x[1:-1], "two or more sizes of 1 or more"),
-    ("epochs", lambda x: x >= 1, "1 or more"),
+    ("maps", lambda x: min(x, default=1) >= 1, "sizes of 1 or more"),
     _choice("feedback", *PATHWAYS),
     _choice("modulator", *MODULATORS),
     _choice("coding", *CODINGS),
@@ -109,7 +123,8 @@ _CHECKS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     *((name, lambda x: x > 0, "positive") for name in ("delay_lr", "delay_lr_final")),
     *((name, lambda x: 0 <= x < 1, "in [0, 1)") for name in ("label_smoothing", "beta1", "beta2")),
     *((name, lambda x: x >= 0, "0 or more") for name in ("min_drive", "homeostasis", "validation", "cue", "ordinal")),
-    *((name, lambda x: x >= 1, "1 or more") for name in ("batch", "trials", "test_trials")),
+    *((name, lambda x: x >= 1, "1 or more") for name in ("batch", "trials", "test_trials", "epochs", "kernel", "pool")),
+    ("padding", lambda x: x >= 0, "0 or more"),
 )
 
 _LARGEST = 1e300  # of a number; what is not finite is none
