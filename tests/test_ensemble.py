@@ -12,12 +12,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shiftlearn import SpikeEvents, ops, recipes
+from shiftlearn.cross_validation import cross_validate
 from shiftlearn.ensemble import Ensemble
 from shiftlearn.errors import InputError
 from shiftlearn.learner import Learner, random_state
 from shiftlearn.model import build
 from shiftlearn.nn import ShiftLinear
 from shiftlearn.ops import reference
+from shiftlearn.repeats import repeat
 
 try:
     from shiftlearn.ops import cpu
@@ -448,3 +450,26 @@ def test_the_recipe_needs_sizes():
     recipe = dataclasses.replace(small(), layers=(0, 5, 3))
     with pytest.raises(InputError, match="in_features"):
         Ensemble(recipe, [1])
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"modulator": "reward"}, "modulator 'reward' is for single networks"),
+        ({"init": "data"}, "init 'data' is for single networks"),
+    ],
+)
+def test_what_single_networks_alone_can_do_is_refused_before_anything_is_written(tmp_path, setting, message):
+    class Nobody:
+        def batch(self, *_): ...
+
+        def epoch(self, record): ...
+
+    table, xor = (recipes.override(recipes.read(name), setting) for name in ("iris", "xor"))
+    with pytest.raises(InputError, match=message):
+        Ensemble(recipes.override(xor, {"layers": [4, 5, 2]}), [1])
+    with pytest.raises(InputError, match=message):
+        cross_validate(table, tmp_path / "folds", 0, 3, 1, Nobody())
+    with pytest.raises(InputError, match=message):
+        repeat(xor, tmp_path / "repeats", 0, 3, Nobody())
+    assert not list(tmp_path.iterdir())

@@ -23,7 +23,7 @@ def mnist():
 
 
 def test_the_package_holds_these():
-    images = {"fashion-edges", "fashion-mnist", "mnist", "mnist-conv", "mnist-published", "mnist-random"}
+    images = {"fashion-edges", "fashion-mnist", "mnist", "mnist-conv", "mnist-deep", "mnist-published", "mnist-random"}
     tables = {"breast-cancer", "digits", "iris", "iris-published", "table", "wine"}
     assert images | tables | {"xor", "xor-published"} <= set(recipes.names())
 
@@ -80,6 +80,11 @@ def test_overrides_are_read_like_toml(mnist, key, text, value):
         ("feedback", "telepathy", "feedback must be one of symmetric, random, sign, none, direct, got 'telepathy'"),
         ("coding", "morse", "coding must be one of latency, on-off, population, binarised, got 'morse'"),
         ("loss", "mse", "loss must be one of cross-entropy, published, got 'mse'"),
+        ("readout", "spikes", "readout must be one of z, t, got 'spikes'"),
+        ("init", "guess", "init must be one of uniform, data, got 'guess'"),
+        ("init_share", "1.0", r"init_share must be between 0 and 1, got \(1.0,\)"),
+        ("init_share", "[0.5, 0.9, 0.9]", "init_share must have 1 entry, or 2 .*, got 3"),
+        ("init_spread", "[0.2, 0.0]", "init_spread must be positive, got"),
         ("label_smoothing", "1", r"label_smoothing must be in \[0, 1\), got 1.0"),
         ("project_delays", "1", "project_delays must be true or false, got 1"),
         ("maps", "[8, 0]", "maps must be sizes of 1 or more, got"),
@@ -93,6 +98,11 @@ def test_overrides_are_read_like_toml(mnist, key, text, value):
 def test_bad_settings(mnist, key, value, message):
     with pytest.raises(InputError, match=message):
         recipes.override(mnist, {key: value})
+
+
+def test_the_published_loss_reads_out_z(mnist):
+    with pytest.raises(InputError, match="loss 'published' reads out z, got readout 't'"):
+        recipes.override(mnist, {"loss": "published", "readout": "t"})
 
 
 @pytest.mark.parametrize(

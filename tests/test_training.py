@@ -9,9 +9,10 @@ import pytest
 import torch
 
 import shiftlearn as sl
-from shiftlearn import checkpoint, recipes, training
+from shiftlearn import checkpoint, nn, recipes, training
 from shiftlearn.errors import InputError
 from shiftlearn.evaluation import Evaluation, evaluate
+from shiftlearn.nn import spike_time_scores
 
 TIMINGS = {"seconds", "samples_per_second", "train_seconds"}
 RESULTS = ("weights.safetensors", "test_predictions.csv", "confusion_matrix.csv", "config.json")
@@ -264,6 +265,40 @@ def test_convolutions_train_and_resume(splits, tmp_path):
         training.start(recipe, tmp_path / "cut", 5, Watch(stop_after=1))
     training.resume(tmp_path / "cut", Watch())
     assert results(tmp_path / "cut") == results(tmp_path / "whole")
+
+
+def deep(**settings):
+    layers = {"layers": [784, 30, 30, 30, 10], "init_share": [0.5, 0.9, 0.9, 0.9], "init_spread": [0.2, 0.2, 0.2, 0.05]}
+    return recipes.override(recipes.read("mnist-deep"), layers | {"epochs": 2, "batch": 30, "lr": 3e-3} | settings)
+
+
+def test_weights_are_fitted_to_training_samples_alone(splits, tmp_path, monkeypatch):
+    """Samples that are held out and samples of the test set have no part in it; the seed decides the rest."""
+    seen = []
+
+    def initialise(network, inputs, *arguments):
+        seen.append(inputs)
+        nn.initialise(network, inputs, *arguments)
+
+    monkeypatch.setattr(training, "initialise", initialise)
+    training.start(deep(validation=800), tmp_path / "run", 5, Watch())
+    (events,) = seen
+    assert events.batch == 200
+    own = sl.coding.encoder("latency", 2.0)(torch.from_numpy(sl.data.load("mnist", "train")[0][:200].reshape(200, -1)))
+    assert sorted(events.rest.tolist()) == sorted(own.rest.tolist())
+    torch.testing.assert_close(events.z.sort().values, own.z.sort().values)
+
+
+def test_a_deep_run_learns_resumes_and_reports_in_t(splits, digits, tmp_path):
+    assert training.start(deep(), tmp_path / "whole", 5, Watch())["test_accuracy"] > 0.6
+    with pytest.raises(KeyboardInterrupt):
+        training.start(deep(), tmp_path / "run", 5, Watch(stop_after=1))
+    training.resume(tmp_path / "run", Watch())
+    assert results(tmp_path / "run") == results(tmp_path / "whole")
+    model = sl.load(tmp_path / "run")
+    expected = spike_time_scores(torch.from_numpy(model.spike_times(digits["test"][0])), 40.0, "t").numpy()
+    assert np.array_equal(model.predict_proba(digits["test"][0]), expected)
+    assert np.array_equal(evaluate(model).scores, expected)
 
 
 def test_the_published_recipe_trains(splits, tmp_path):

@@ -17,7 +17,7 @@ from torch import Tensor
 from . import checkpoint, data, tasks
 from .coding import coded_width
 from .data.features import Features
-from .ensemble import Ensemble
+from .ensemble import Ensemble, require_ensemble
 from .errors import InputError
 from .evaluation import about, judge, write_records
 from .learner import random_state
@@ -61,6 +61,7 @@ def cross_validate(
         raise InputError(f"--folds is for tables, got {recipe.dataset}")
     if recipe.validation:
         raise InputError(f"validation is not held out from cross-validation, got {recipe.validation}")
+    require_ensemble(recipe)
     task = tasks.read(recipe, seed, None, [])
     if (folder / checkpoint.CONFIG).is_file():
         tasks.require_same(task, recipe, checkpoint.read_config(folder).digest)
@@ -168,7 +169,7 @@ def _write(
 
     index = np.concatenate([fold.test for fold in folds])
     fired = np.concatenate([times[k, fold.test] for k, fold in enumerate(folds)])
-    pooled = judge(fired, task.labels[index], model.recipe.beta)
+    pooled = judge(fired, task.labels[index], model.recipe)
     which = [(int(i), fold.repeat, fold.number) for fold in folds for i in fold.test]
     write_records(folder, pooled, task.classes, ("row", "repeat", "fold"), which)
     right = np.split(pooled.predicted == pooled.labels, np.cumsum([len(fold.test) for fold in folds])[:-1])

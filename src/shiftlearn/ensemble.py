@@ -15,7 +15,7 @@ from .model import build
 from .nn import shift_layers
 from .recipes import Recipe
 
-__all__ = ["Ensemble"]
+__all__ = ["Ensemble", "require_ensemble"]
 
 
 class Ensemble:
@@ -34,8 +34,7 @@ class Ensemble:
     """
 
     def __init__(self, recipe: Recipe, seeds: Sequence[int]) -> None:
-        if recipe.modulator == "reward":
-            raise InputError("modulator 'reward' is for single networks: the guesses of an ensemble would be entangled")
+        require_ensemble(recipe)
         self.recipe, self.seeds = recipe, seeds
         self.network = build(recipe, [random_state(seed, 0) for seed in seeds], len(seeds))
         self.learner = Learner(self.network, recipe)
@@ -104,3 +103,11 @@ class Ensemble:
             z = ops.fire(z, layer.shift[member], layer.delay[member])
         assert isinstance(z, Tensor)
         return z
+
+
+def require_ensemble(recipe: Recipe) -> None:
+    """InputError if a setting of the recipe is for single networks alone."""
+    if recipe.modulator == "reward":
+        raise InputError("modulator 'reward' is for single networks: the guesses of an ensemble would be entangled")
+    if recipe.init != "uniform":
+        raise InputError(f"init {recipe.init!r} is for single networks, not for those that train side by side")

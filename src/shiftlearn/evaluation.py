@@ -71,13 +71,14 @@ def evaluate(model: Model, split: Literal["train", "test"] = "test", data_dir: s
     task = tasks.read(model.recipe, model.seed, data_dir, [split])
     tasks.require_same(task, model.recipe, model.digest)
     chosen = task.train if split == "train" else task.test
-    return judge(model.spike_times(task.take(chosen)), task.labels[chosen], model.recipe.beta)
+    return judge(model.spike_times(task.take(chosen)), task.labels[chosen], model.recipe)
 
 
-def judge(times: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], beta: float) -> Evaluation:
+def judge(times: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], recipe: Recipe) -> Evaluation:
     """What (n, classes) spike times say of samples with known labels."""
     heard = torch.from_numpy(times)
-    return Evaluation(labels, first_to_fire(heard).numpy(), times, spike_time_scores(heard, beta).numpy())
+    scores = spike_time_scores(heard, recipe.beta, recipe.readout)
+    return Evaluation(labels, first_to_fire(heard).numpy(), times, scores.numpy())
 
 
 def write_records(

@@ -26,12 +26,17 @@ class Learner:
         self.network, self.recipe = network, recipe
         self.loss: nn.Module
         if recipe.modulator == "reward":
-            self.loss = RewardLoss(recipe.beta, reduction="sum")
+            self.loss = RewardLoss(recipe.beta, recipe.horizon, reduction="sum", readout=recipe.readout)
         elif recipe.loss == "published":
             self.loss = SoftmaxTargetError()
         else:
             self.loss = FirstSpikeCrossEntropy(
-                recipe.beta, recipe.label_smoothing, reduction="sum", ordinal=recipe.ordinal
+                recipe.beta,
+                recipe.label_smoothing,
+                recipe.horizon,
+                reduction="sum",
+                ordinal=recipe.ordinal,
+                readout=recipe.readout,
             )
         self.homeostasis = Homeostasis(recipe.homeostasis) if recipe.homeostasis else None
         layers = shift_layers(network)

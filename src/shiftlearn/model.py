@@ -144,9 +144,9 @@ class Model:
         return labels
 
     def predict_proba(self, x: Array | Sequence[Column] | Trials) -> npt.NDArray[np.float32]:
-        """(n, classes) softmax(−β z) of the spike times: scores that sum to 1, not calibrated probabilities."""
+        """(n, classes) softmax of −β z, or −β t: scores that sum to 1, not calibrated probabilities."""
         times = torch.from_numpy(self.spike_times(x))
-        scores: npt.NDArray[np.float32] = spike_time_scores(times, self.recipe.beta).numpy()
+        scores: npt.NDArray[np.float32] = spike_time_scores(times, self.recipe.beta, self.recipe.readout).numpy()
         return scores
 
     def save(self, path: str | Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from . import checkpoint, records, tasks
-from .ensemble import Ensemble
+from .ensemble import Ensemble, require_ensemble
 from .errors import InputError
 from .evaluation import about
 from .nn import first_to_fire
@@ -40,6 +40,7 @@ def repeat(recipe: Recipe, folder: Path, seed: int, repeats: int, reporter: Repo
         raise InputError(f"validation is not held out from repeated runs, got {recipe.validation}")
     if not 1 <= repeats <= _MEMBERS:
         raise InputError(f"--repeat must be from 1 to {_MEMBERS}, got {repeats}")
+    require_ensemble(recipe)
     task = tasks.read(recipe, seed, None, ["train"])
     recipe = tasks.fitted(recipe, task, None)
     if recipe.batch < len(task.labels):

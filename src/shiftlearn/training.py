@@ -17,12 +17,13 @@ from .errors import InputError
 from .evaluation import evaluate, write_results
 from .learner import Learner, random_state
 from .model import Model, build
-from .nn import first_to_fire, shift_layers
+from .nn import first_to_fire, initialise, shift_layers
 from .recipes import Recipe
 
 __all__ = ["Reporter", "resume", "start"]
 
 _REPORT_EVERY = 20  # batches
+_INITIALISING = 256  # training samples to which the weights are fitted with init = "data"
 
 
 class Reporter(Protocol):
@@ -82,6 +83,11 @@ class _Run:
         x = self.model.values(task.take(task.train)).to(self.device)
         y = torch.from_numpy(task.labels[task.train]).to(self.device)
         self.x, self.y, self.held_out = x[:train], y[:train], (x[train:], y[train:])
+        if self.recipe.init == "data":
+            generator = random_state(seed, 0)
+            batch = torch.randperm(train, generator=generator)[:_INITIALISING].to(self.device)
+            inputs = self.model.encode(self.x[batch])
+            initialise(self.network, inputs, self.recipe.init_share, self.recipe.init_spread, generator)
         self.learner = Learner(self.network, self.recipe)
         self.frozen = False
         self.delays = [delay.detach().clone() for delay in self._delays()]

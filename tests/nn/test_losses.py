@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from shiftlearn.errors import InputError
 from shiftlearn.nn import (
     FirstSpikeCrossEntropy,
+    RewardLoss,
     ShiftLinear,
     SoftmaxTargetError,
     first_to_fire,
@@ -21,6 +22,7 @@ from shiftlearn.nn import (
 inf = math.inf
 LOSSES = [
     pytest.param(FirstSpikeCrossEntropy(beta=2.0, label_smoothing=0.1), id="cross-entropy"),
+    pytest.param(FirstSpikeCrossEntropy(beta=2.0, label_smoothing=0.1, readout="t"), id="cross-entropy in t"),
     pytest.param(SoftmaxTargetError(), id="published"),
 ]
 
@@ -205,3 +207,70 @@ def test_a_narrow_ordinal_target_is_the_plain_one_and_silence_gets_no_error() ->
         FirstSpikeCrossEntropy(ordinal=-1)
     with pytest.raises(InputError, match="target"):
         FirstSpikeCrossEntropy(ordinal=1.0)(z, target + 2)
+
+
+# --------------------------------------------------------------------------------------------- read-out in t
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_cross_entropy_in_t_is_that_of_minus_beta_log_z(reduction: str, smoothing: float) -> None:
+    z, target = times(), torch.tensor([0, 1, 2, 3, 0, 1])
+    loss = FirstSpikeCrossEntropy(3.0, smoothing, reduction=reduction, readout="t")
+    value, error = value_and_error(loss, z, target)
+    leaf = z.clone().requires_grad_()
+    expected = F.cross_entropy(-3.0 * leaf.log(), target, label_smoothing=smoothing, reduction=reduction)
+    expected.backward()
+    torch.testing.assert_close(value, expected.item())
+    torch.testing.assert_close(error, leaf.grad)
+    assert torch.autograd.gradcheck(lambda x: loss(x, target), z.clone().requires_grad_())
+
+
+def test_in_t_neither_loss_nor_scores_depend_on_the_unit_of_z() -> None:
+    z, target = times(), torch.tensor([0, 1, 2, 3, 0, 1])
+    z[1, 2] = inf
+    for c in (0.1, 7.0):
+        torch.testing.assert_close(spike_time_scores(c * z, 5.0, "t"), spike_time_scores(z, 5.0, "t"))
+        heard = z[2:]
+        loss = FirstSpikeCrossEntropy(5.0, readout="t")
+        torch.testing.assert_close(loss(c * heard, target[2:]), loss(heard, target[2:]))
+
+
+def test_in_t_a_silent_class_counts_as_if_it_spiked_at_the_horizon() -> None:
+    row, target = torch.tensor([[inf, 2.0, 3.0]], dtype=torch.float64), torch.tensor([1])
+    loss = FirstSpikeCrossEntropy(2.0, horizon=50.0, readout="t")
+    value, error = value_and_error(loss, row, target)
+    heard, expected = value_and_error(loss, row.clamp_max(50.0), target)
+    assert value == pytest.approx(heard)
+    assert error[0, 0] == 0
+    assert error[0, 1:].tolist() == pytest.approx(expected[0, 1:].tolist())
+
+
+def test_scores_in_t() -> None:
+    z = torch.tensor([[1.0, 2.0, 4.0], [1.0, inf, 2.0], [inf, inf, inf]], dtype=torch.float64)
+    scores = spike_time_scores(z, 2.0, "t")
+    expected = [[16 / 21, 4 / 21, 1 / 21], [0.8, 0.0, 0.2], [1 / 3] * 3]
+    torch.testing.assert_close(scores, torch.tensor(expected, dtype=torch.float64))
+
+
+def test_reward_in_t_is_that_in_z_of_log_z() -> None:
+    """With the same guesses; of what is later than 1, since log z must be a z itself."""
+    z, target = times() * math.e, torch.tensor([0, 1, 2, 3, 0, 1])
+    z[0, 1] = z[1, 1] = inf
+    own, other = (
+        RewardLoss(0.5, horizon, generator=torch.Generator().manual_seed(3), readout=readout)
+        for horizon, readout in ((math.exp(9), "t"), (9.0, "z"))
+    )
+    value, error = value_and_error(own, z, target)
+    expected, by_log = value_and_error(other, z.log(), target)
+    assert value == pytest.approx(expected)
+    torch.testing.assert_close(error, torch.where(z.isinf(), 0.0, by_log / z))
+    assert error.isfinite().all()
+
+
+@pytest.mark.parametrize("make", [FirstSpikeCrossEntropy, RewardLoss])
+def test_unknown_readouts(make: type[nn.Module]) -> None:
+    with pytest.raises(InputError, match=r"unknown readout 'x'\..* Valid: t, z"):
+        make(readout="x")
+    with pytest.raises(InputError, match="unknown readout 'x'"):
+        spike_time_scores(times(), 1.0, "x")

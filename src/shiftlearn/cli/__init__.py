@@ -86,6 +86,19 @@ def evaluate(
 
 
 @app.command()
+def inspect(
+    run: Annotated[str, typer.Argument(help="A run folder.")],
+    samples: Annotated[int, typer.Option(help="So many training samples.")] = 1000,
+    data_dir: Annotated[str | None, typer.Option(help="Folder that holds mnist/, fashion-mnist/.")] = None,
+    out: Annotated[str | None, typer.Option(metavar="FILE", help="Write it as .csv, or draw it as .png.")] = None,
+) -> None:
+    """Spike times and silence, layer by layer, for example: shiftlearn inspect runs/first --out layers.csv"""
+    from .inspect import inspect as show
+
+    show(run, samples, data_dir, out)
+
+
+@app.command()
 def compare(
     recipe: Annotated[str, typer.Argument(help="A recipe of the package, or a .toml file.")],
     rules: Annotated[str, typer.Option(help="Local rules.")] = "shifting,normalized,exact",

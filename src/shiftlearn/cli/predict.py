@@ -93,7 +93,7 @@ def rows(names: Sequence[str], model: Model, values: npt.NDArray[np.generic] | S
     """
     times = torch.from_numpy(model.spike_times(values))
     labels = first_to_fire(times)
-    scores = spike_time_scores(times, model.recipe.beta)
+    scores = spike_time_scores(times, model.recipe.beta, model.recipe.readout)
     result: list[Row] = []
     for name, label, score, time in zip(names, labels.tolist(), scores.tolist(), times.tolist(), strict=True):
         z = time[label] if math.isfinite(time[label]) else None

@@ -3,6 +3,7 @@
 from .conv import EarliestSpikePool2d, ShiftConv2d
 from .direct import DirectFeedback
 from .homeostasis import Homeostasis, project_delays
+from .initialise import causal_share, initialise, sample_spread
 from .linear import FEEDBACK, ShiftLinear, shift_layers
 from .losses import FirstSpikeCrossEntropy, RewardLoss, SoftmaxTargetError, first_to_fire, spike_time_scores
 
@@ -16,8 +17,11 @@ __all__ = [
     "ShiftConv2d",
     "ShiftLinear",
     "SoftmaxTargetError",
+    "causal_share",
     "first_to_fire",
+    "initialise",
     "project_delays",
+    "sample_spread",
     "shift_layers",
     "spike_time_scores",
 ]

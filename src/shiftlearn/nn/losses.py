@@ -1,16 +1,21 @@
 """Read-outs and losses over first-spike times. The loss is the neuromodulator: its gradient is the error δ.
 
 Silence (inf) is replaced by a finite horizon and gets no gradient, so losses stay finite whoever is silent.
+
+What is read out is z = exp(t / τ), or t / τ = log z. Inputs of c·z make outputs of c·z, which changes the scores
+where z is read out, but not where t is: softmax(−β log z) is z^−β, normalised.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError
+from ..errors import InputError, unknown_name
+from ..names import READOUTS
 from ..ops.reference import check_classes
 
 __all__ = ["FirstSpikeCrossEntropy", "RewardLoss", "SoftmaxTargetError", "first_to_fire", "spike_time_scores"]
@@ -24,14 +29,28 @@ def first_to_fire(z: Tensor) -> Tensor:
     return z.argmin(-1)
 
 
-def spike_time_scores(z: Tensor, beta: float = 1.0) -> Tensor:
-    """softmax(−β z): (batch, classes) scores that sum to 1. A silent class gets 0; if all are silent, all get 1/n."""
+def spike_time_scores(z: Tensor, beta: float = 1.0, readout: str = "z") -> Tensor:
+    """softmax(−β z), or softmax(−β log z) with readout "t": (batch, classes) scores that sum to 1.
+
+    A silent class gets 0; if all are silent, all get 1/n.
+    """
     all_silent = z.isinf().all(-1, keepdim=True)
-    return torch.softmax(torch.where(all_silent, 0.0, -beta * z), -1)
+    return torch.softmax(torch.where(all_silent, 0.0, -beta * (z.log() if _in_time(readout) else z)), -1)
+
+
+def _in_time(readout: str) -> bool:
+    if readout not in READOUTS:
+        raise unknown_name("readout", readout, READOUTS)
+    return readout == "t"
 
 
 def _heard(z: Tensor, horizon: float) -> Tensor:
     return torch.where(z.isinf(), horizon, z)
+
+
+def _read(z: Tensor, horizon: float, readout: str) -> tuple[Tensor, float]:
+    """What is read out of z and the horizon. Silence stays inf."""
+    return (z.log(), math.log(horizon)) if _in_time(readout) else (z, horizon)
 
 
 def _check(z: Tensor, target: Tensor, weight: Tensor | None) -> None:
@@ -47,25 +66,27 @@ def _check(z: Tensor, target: Tensor, weight: Tensor | None) -> None:
         )
 
 
-def _check_settings(beta: float, horizon: float, reduction: str) -> None:
+def _check_settings(beta: float, horizon: float, reduction: str, readout: str = "z") -> None:
     if not beta > 0:
         raise InputError(f"beta must be positive, got {beta}")
     if not horizon > 0:
         raise InputError(f"horizon must be positive, got {horizon}")
     if reduction not in ("mean", "sum"):
         raise InputError(f"reduction must be 'mean' or 'sum', got {reduction!r}")
+    _in_time(readout)
 
 
 class FirstSpikeCrossEntropy(nn.Module):
     """Cross-entropy of softmax(−β z) with label smoothing: the right class is to fire first.
 
     Args:
-        beta: inverse temperature, > 0; the larger, the smaller the lead (in z) that counts as certain.
+        beta: inverse temperature, > 0; the larger, the smaller the lead (in what is read out) that counts as certain.
         label_smoothing: share of the target spread evenly over all classes, in [0, 1).
         horizon: the z that stands for a silent class.
         reduction: "mean" or "sum" over the batch.
         ordinal: where classes are numbers, and to be nearly right is better than to be wrong: the standard deviation
             in classes of a normal distribution about the right one, which is the target in its place; 0: none.
+        readout: "z", or "t" for log z in the place of z.
     """
 
     def __init__(
@@ -75,24 +96,26 @@ class FirstSpikeCrossEntropy(nn.Module):
         horizon: float = 100.0,
         reduction: str = "mean",
         ordinal: float = 0.0,
+        readout: str = "z",
     ) -> None:
         super().__init__()
-        _check_settings(beta, horizon, reduction)
+        _check_settings(beta, horizon, reduction, readout)
         if not 0 <= label_smoothing < 1:
             raise InputError(f"label_smoothing must lie in [0, 1), got {label_smoothing}")
         if not ordinal >= 0:
             raise InputError(f"ordinal must be 0 or more, got {ordinal}")
         self.beta, self.label_smoothing, self.horizon = beta, label_smoothing, horizon
-        self.reduction, self.ordinal = reduction, ordinal
+        self.reduction, self.ordinal, self.readout = reduction, ordinal, readout
 
     def forward(self, z: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         """Scalar loss of (batch, classes) spike times for (batch,) class indices; ``weight`` (batch,) is each row's."""
         _check(z, target, weight)
+        z, horizon = _read(z, self.horizon, self.readout)
         if self.ordinal:
-            rows = self._ordinal(z, target)
+            rows = self._ordinal(_heard(z, horizon), target)
             loss = (rows if weight is None else rows * weight).sum()
         else:
-            settings = self.beta, self.label_smoothing, self.horizon
+            settings = self.beta, self.label_smoothing, horizon
             loss = _CrossEntropy.apply(z, target.long(), weight, *settings)  # type: ignore[no-untyped-call]
         return loss / max(z.shape[0], 1) if self.reduction == "mean" else loss
 
@@ -101,7 +124,7 @@ class FirstSpikeCrossEntropy(nn.Module):
         distance = torch.arange(z.shape[1], device=z.device) - target[:, None]
         wanted = torch.softmax((distance / self.ordinal).square().to(z.dtype) / -2, -1)
         wanted = (1 - self.label_smoothing) * wanted + self.label_smoothing / z.shape[1]
-        return -(wanted * torch.log_softmax(-self.beta * _heard(z, self.horizon), -1)).sum(-1)
+        return -(wanted * torch.log_softmax(-self.beta * z, -1)).sum(-1)
 
 
 class _CrossEntropy(torch.autograd.Function):
@@ -130,6 +153,7 @@ class RewardLoss(nn.Module):
         beta: inverse temperature, > 0: the smaller, the more is tried.
         horizon: the z that stands for a silent class; it gets no error.
         reduction: "mean" or "sum" over the batch.
+        readout: "z", or "t" for log z in the place of z.
         generator: source of the guesses; can be replaced as the attribute of that name.
     """
 
@@ -139,16 +163,18 @@ class RewardLoss(nn.Module):
         horizon: float = 100.0,
         reduction: str = "mean",
         generator: torch.Generator | None = None,
+        readout: str = "z",
     ) -> None:
         super().__init__()
-        _check_settings(beta, horizon, reduction)
+        _check_settings(beta, horizon, reduction, readout)
         self.beta, self.horizon, self.reduction, self.generator = beta, horizon, reduction, generator
+        self.readout = readout
 
     def forward(self, z: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         """Scalar loss of (batch, classes) spike times for (batch,) class indices; ``weight`` (batch,) is each row's."""
         _check(z, target, weight)
         check_classes(target, z.shape[1])
-        log_p = torch.log_softmax(-self.beta * _heard(z, self.horizon), -1)
+        log_p = torch.log_softmax(-self.beta * _heard(*_read(z, self.horizon, self.readout)), -1)
         chances = log_p.detach().exp().cpu()  # the guesses are drawn on the CPU, whatever the device
         guess = torch.multinomial(chances, 1, generator=self.generator).to(z.device) if len(z) else target[:, None]
         reward = (guess[:, 0] == target).to(z.dtype)

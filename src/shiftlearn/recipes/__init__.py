@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, unknown_name
-from ..names import CODINGS, LOSSES, MODULATORS, PATHWAYS, PREPROCESSING, SCALINGS, SPIKE_FILES
+from ..names import (
+    CODINGS,
+    INITIALISATIONS,
+    LOSSES,
+    MODULATORS,
+    PATHWAYS,
+    PREPROCESSING,
+    READOUTS,
+    SCALINGS,
+    SPIKE_FILES,
+)
 
 __all__ = ["Recipe", "names", "override", "read"]
 
@@ -22,11 +32,14 @@ class Recipe:
     ``layers`` counts the inputs first; 0 as the first or last stands for what the data has. ``maps`` are those of
     convolutions between a square image and the other layers, each with windows of ``kernel`` by ``kernel``, ``padding``
     pixels of silence around and pooling of ``pool`` by ``pool`` after it (1: none). ``init_scale`` has one entry per
-    layer of synapses, convolutions first. ``scaling``, ``target`` (of a CSV file) and ``test_share`` are for tables;
-    ``trials`` (for training), ``test_trials``, ``templates`` (a file with features, "" for new ones), ``test_file``,
-    ``tau`` in s, and ``cue``, the initial weights of a synapse that spikes at the end of each trial (0: none), for
-    spike trains. ``ordinal`` spreads the target over neighbouring classes. ``lr_scale`` multiplies the learning rate
-    of the shifts, one entry for all layers or one each.
+    layer of synapses, convolutions first, and so have ``init_share`` and ``init_spread``, which take its place with
+    ``init = "data"`` (:func:`shiftlearn.nn.initialise`). ``lr_scale`` multiplies the learning rate of the shifts, one
+    entry for all layers or one each. ``horizon`` is the z that stands for a silent class in the loss; ``ordinal``
+    spreads its target over neighbouring classes.
+
+    For tables: ``scaling``, ``target`` (of a CSV file) and ``test_share``. For spike trains: ``trials`` (to train on),
+    ``test_trials``, ``templates`` (a file with features, "" for new ones), ``test_file``, ``tau`` in s, and ``cue``,
+    the initial weights of a synapse that spikes at the end of each trial (0: none).
     """
 
     description: str
@@ -39,7 +52,10 @@ class Recipe:
     pool: int = 2
     rule: str = "normalized"
     feedback: str = "symmetric"
+    init: str = "uniform"
     init_scale: tuple[float, ...] = (8.0,)
+    init_share: tuple[float, ...] = (0.9,)
+    init_spread: tuple[float, ...] = (0.2,)
     min_drive: float = 0.0
     coding: str = "latency"
     coding_exponent: float = 2.0
@@ -56,8 +72,10 @@ class Recipe:
     cue: float = 0.0
     modulator: str = "error"
     loss: str = "cross-entropy"
+    readout: str = "z"
     beta: float = 1.0
     label_smoothing: float = 0.0
+    horizon: float = 100.0
     ordinal: float = 0.0
     batch: int = 128
     shuffle: bool = True
@@ -78,10 +96,14 @@ class Recipe:
                 raise InputError(f"{name} must be {expected}, got {getattr(self, name)!r}")
         if self.modulator == "reward" and self.loss != "cross-entropy":
             raise InputError(f"modulator 'reward' takes the place of the loss: leave loss alone, got {self.loss!r}")
+        if self.loss == "published" and self.readout != "z":
+            raise InputError(f"loss 'published' reads out z, got readout {self.readout!r}")
+        if self.init == "data" and (self.maps or self.cue):
+            raise InputError(f"init 'data' is for layers without maps or cue, got maps {self.maps}, cue {self.cue}")
         if self.maps and (self.coding == "population" or self.spike_trains):
             given = f"dataset {self.dataset!r}" if self.spike_trains else "coding 'population'"
             raise InputError(f"maps need images, which {given} does not give")
-        for name in ("init_scale", "lr_scale"):
+        for name in ("init_scale", "init_share", "init_spread", "lr_scale"):
             if len(getattr(self, name)) not in (1, self.synapses):
                 raise InputError(
                     f"{name} must have 1 entry, or {self.synapses} (one per layer of synapses), "
@@ -114,12 +136,15 @@ _CHECKS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     _choice("modulator", *MODULATORS),
     _choice("coding", *CODINGS),
     _choice("loss", *LOSSES),
+    _choice("readout", *READOUTS),
+    _choice("init", *INITIALISATIONS),
     _choice("preprocess", *PREPROCESSING),
     _choice("scaling", *SCALINGS),
     ("coding_cells", lambda x: x >= 3, "3 or more"),
     ("test_share", lambda x: 0 < x < 1, "between 0 and 1"),
-    *((name, lambda x: len(x) >= 1 and min(x) > 0, "positive") for name in ("init_scale", "lr_scale")),
-    *((name, lambda x: x > 0, "positive") for name in ("coding_exponent", "tau", "beta", "lr", "lr_final")),
+    ("init_share", lambda x: len(x) >= 1 and 0 < min(x) <= max(x) < 1, "between 0 and 1"),
+    *((name, lambda x: len(x) >= 1 and min(x) > 0, "positive") for name in ("init_scale", "init_spread", "lr_scale")),
+    *((name, lambda x: x > 0, "positive") for name in ("coding_exponent", "tau", "beta", "horizon", "lr", "lr_final")),
     *((name, lambda x: x > 0, "positive") for name in ("delay_lr", "delay_lr_final")),
     *((name, lambda x: 0 <= x < 1, "in [0, 1)") for name in ("label_smoothing", "beta1", "beta2")),
     *((name, lambda x: x >= 0, "0 or more") for name in ("min_drive", "homeostasis", "validation", "cue", "ordinal")),

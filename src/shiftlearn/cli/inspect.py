@@ -1,0 +1,58 @@
+"""``shiftlearn inspect``: what happens inside a trained network."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from .. import checkpoint, records, tasks
+from ..diagnostics import draw, layer_report
+from ..errors import InputError
+from .printing import print_table
+
+_SHARES = ("silent", "always_silent", "causal_share")
+
+
+def inspect(run: str, samples: int, data_dir: str | None, out: str | None) -> None:
+    """Print :func:`layer_report` of a run for the first of its training samples, and write it as CSV or picture.
+
+    Raises:
+        InputError: no model there, data that do not serve, fewer than one sample, or a file of another kind.
+    """
+    from rich.table import Table
+
+    if samples < 1:
+        raise InputError(f"--samples must be 1 or more, got {samples}")
+    path = None if out is None else Path(out)
+    if path is not None and path.suffix.lower() not in (".csv", ".png"):
+        raise InputError(f"--out must end in .csv or .png, got {out!r}")
+    model = checkpoint.load(run)
+    task = tasks.read(model.recipe, model.seed, data_dir, ["train"])
+    tasks.require_same(task, model.recipe, model.digest)
+    chosen = task.train[:samples]
+    rows = layer_report(model.network, model.encode(model.values(task.take(chosen))))
+    table = Table(*(name.replace("_", " ") for name in rows[0]))
+    for row in rows:
+        table.add_row(*(_text(name, value) for name, value in row.items()))
+    print_table(table)
+    typer.echo(f"{len(chosen)} training samples of {model.recipe.dataset}; times t = log z in units of tau")
+    if path is None:
+        return
+    content = records.as_csv(rows)
+    if path.suffix.lower() == ".png":
+        picture = io.BytesIO()
+        draw(rows, str(run)).savefig(picture, format="png", dpi=150)
+        content = picture.getvalue()
+    checkpoint.write(path, content)
+    typer.echo(f"written: {path}")
+
+
+def _text(name: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    if name in _SHARES:
+        return f"{value:.2%}"
+    return str(value) if isinstance(value, int) else f"{value:.3f}"

@@ -1,0 +1,115 @@
+"""What happens inside a network, layer by layer: when neurons fire, how spread out, and how many stay silent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from . import ops
+from .errors import InputError
+from .events import SpikeEvents
+from .nn import ShiftLinear, causal_share, sample_spread
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["draw", "layer_report"]
+
+_QUANTILES = {"t_5": 0.05, "t_50": 0.5, "t_95": 0.95}
+
+
+@torch.no_grad()
+def layer_report(network: nn.Sequential, inputs: Tensor | SpikeEvents) -> list[dict[str, Any]]:
+    """Figures of every layer for a batch of coded inputs, ready to plot or for :func:`shiftlearn.records.as_csv`.
+
+    Returns:
+        A row for each layer, the read-out last, of
+
+        * layer (from 1), neurons;
+        * silent: share of the pairs of neuron and sample without a spike;
+        * always_silent: share of the neurons that no sample makes fire;
+        * causal_share: mean share of a sample's input spikes that lie in a neuron's causal set, of those that fire;
+        * drive: median of Σ_C w − 1 of those that fire;
+        * t_mean, t_sd, t_5, t_50, t_95: mean, standard deviation and quantiles (in %) of all spike times t = log z, in
+          units of τ;
+        * neuron_sd: mean over neurons of the standard deviation of t over the samples for which it fires;
+        * spread: that part of it which tells samples apart (:func:`shiftlearn.nn.sample_spread`).
+
+        Where nothing fires, None takes the place of a time.
+
+    Raises:
+        InputError: a layer is no single ShiftLinear, or there are no samples.
+    """
+    events = inputs if isinstance(inputs, SpikeEvents) else ops.sort_spikes(inputs)
+    if not events.batch:
+        raise InputError("inputs must hold one sample or more, got none")
+    rows: list[dict[str, Any]] = []
+    for number, layer in enumerate(network, start=1):
+        if not isinstance(layer, ShiftLinear) or layer.members is not None:
+            raise InputError(f"network must consist of single ShiftLinear layers, got {layer}")
+        u, count, drive = ops.first_spike(events, layer.shift)
+        z = u * layer.delay
+        heard = z.isfinite()
+        row: dict[str, Any] = {
+            "layer": number,
+            "neurons": layer.out_features,
+            "silent": 1 - heard.double().mean().item(),
+            "always_silent": 1 - heard.any(0).double().mean().item(),
+        }
+        if heard.any():
+            t = z.log().double().masked_fill(~heard, np.nan).cpu().numpy()
+            times = t[np.isfinite(t)]
+            row |= {
+                "causal_share": causal_share(events, count)[heard].double().mean().item(),
+                "drive": drive[heard].median().item(),
+                "t_mean": float(times.mean()),
+                "t_sd": float(times.std()),
+                **{name: float(np.quantile(times, q)) for name, q in _QUANTILES.items()},
+                "neuron_sd": float(np.nanstd(t[:, heard.any(0).cpu().numpy()], axis=0).mean()),
+                "spread": sample_spread(z.double()).item(),
+            }
+        else:
+            names = ("causal_share", "drive", "t_mean", "t_sd", *_QUANTILES, "neuron_sd", "spread")
+            row |= dict.fromkeys(names)
+        rows.append(row)
+        events = ops.sort_spikes(z)
+    return rows
+
+
+def draw(rows: list[dict[str, Any]], title: str) -> Figure:
+    """Rows of :func:`layer_report`: spike times (median, 5 to 95 %), spread, and silent and causal shares by layer.
+
+    Raises:
+        InputError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise InputError("drawing needs matplotlib: pip install 'shiftlearn[plots]'") from None
+    figure = Figure(figsize=(9, 3), layout="constrained")
+    times, spreads, shares = figure.subplots(1, 3)
+    layers = [row["layer"] for row in rows]
+
+    def of(name: str) -> list[float]:
+        return [np.nan if row[name] is None else row[name] for row in rows]
+
+    times.fill_between(layers, of("t_5"), of("t_95"), color="#0072B2", alpha=0.25, label="5 to 95 %")
+    times.plot(layers, of("t_50"), "o-", color="#0072B2", label="median")
+    times.set_ylabel("spike time / τ")
+    spreads.plot(layers, of("neuron_sd"), "o-", color="#0072B2", label="sd over samples")
+    spreads.plot(layers, of("spread"), "s--", color="#D55E00", label="that tells samples apart")
+    spreads.set_ylabel("spread of spike times / τ")
+    shares.plot(layers, of("causal_share"), "o-", color="#0072B2", label="inputs in the causal set")
+    shares.plot(layers, of("silent"), "s--", color="#D55E00", label="silent")
+    shares.set_ylabel("share")
+    for axes in (times, spreads, shares):
+        axes.set_xlabel("layer")
+        axes.set_xticks(layers)
+        axes.set_ylim(bottom=0 if axes is not times else None)
+        axes.legend(frameon=False, fontsize="small")
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(title, x=0.01, ha="left")
+    return figure
