@@ -269,7 +269,7 @@ def test_convolutions_train_and_resume(splits, tmp_path):
 
 def deep(**settings):
     layers = {"layers": [784, 30, 30, 30, 10], "init_share": [0.5, 0.9, 0.9, 0.9], "init_spread": [0.2, 0.2, 0.2, 0.05]}
-    return recipes.override(recipes.read("mnist-deep"), layers | {"epochs": 2, "batch": 30, "lr": 3e-3} | settings)
+    return recipes.override(recipes.read("mnist-deep"), layers | {"epochs": 3, "batch": 20, "lr": 3e-3} | settings)
 
 
 def test_weights_are_fitted_to_training_samples_alone(splits, tmp_path, monkeypatch):
@@ -281,7 +281,7 @@ def test_weights_are_fitted_to_training_samples_alone(splits, tmp_path, monkeypa
         nn.initialise(network, inputs, *arguments)
 
     monkeypatch.setattr(training, "initialise", initialise)
-    training.start(deep(validation=800), tmp_path / "run", 5, Watch())
+    training.start(deep(validation=800, epochs=1), tmp_path / "run", 5, Watch())
     (events,) = seen
     assert events.batch == 200
     own = sl.coding.encoder("latency", 2.0)(torch.from_numpy(sl.data.load("mnist", "train")[0][:200].reshape(200, -1)))

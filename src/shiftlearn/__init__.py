@@ -9,15 +9,27 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import coding, data, nn, ops, rules
+    from . import coding, data, diagnostics, nn, ops, rules
     from .checkpoint import load
     from .estimator import ShiftClassifier
     from .events import SpikeEvents, to_time, to_z
 
 __version__ = "0.1.0"
-__all__ = ["ShiftClassifier", "SpikeEvents", "coding", "data", "load", "nn", "ops", "rules", "to_time", "to_z"]
+__all__ = [
+    "ShiftClassifier",
+    "SpikeEvents",
+    "coding",
+    "data",
+    "diagnostics",
+    "load",
+    "nn",
+    "ops",
+    "rules",
+    "to_time",
+    "to_z",
+]
 
-_MODULES = ("coding", "data", "nn", "ops", "rules")
+_MODULES = ("coding", "data", "diagnostics", "nn", "ops", "rules")
 _NAMES = {
     "ShiftClassifier": "estimator",
     "SpikeEvents": "events",
