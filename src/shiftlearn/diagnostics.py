@@ -36,7 +36,7 @@ def layer_report(network: nn.Sequential, inputs: Tensor | SpikeEvents) -> list[d
         * t_mean, t_sd, t_5, t_50, t_95: mean, standard deviation and quantiles (in %) of all spike times t = log z, in
           units of τ;
         * neuron_sd: mean over neurons of the standard deviation of t over the samples for which it fires;
-        * spread: that part of it which tells samples apart (:func:`shiftlearn.nn.sample_spread`).
+        * spread: what tells samples apart, as a root mean square (:func:`shiftlearn.nn.sample_spread`).
 
         Where nothing fires, None takes the place of a time.
 
@@ -100,7 +100,7 @@ def draw(rows: list[dict[str, Any]], title: str) -> Figure:
     times.plot(layers, of("t_50"), "o-", color="#0072B2", label="median")
     times.set_ylabel("spike time / τ")
     spreads.plot(layers, of("neuron_sd"), "o-", color="#0072B2", label="sd over samples")
-    spreads.plot(layers, of("spread"), "s--", color="#D55E00", label="that tells samples apart")
+    spreads.plot(layers, of("spread"), "s--", color="#D55E00", label="spread: tells samples apart")
     spreads.set_ylabel("spread of spike times / τ")
     shares.plot(layers, of("causal_share"), "o-", color="#0072B2", label="inputs in the causal set")
     shares.plot(layers, of("silent"), "s--", color="#D55E00", label="silent")
