@@ -48,7 +48,7 @@ def layer_report(network: nn.Sequential, inputs: Tensor | SpikeEvents) -> list[d
         raise InputError("inputs must hold one sample or more, got none")
     rows: list[dict[str, Any]] = []
     for number, layer in enumerate(network, start=1):
-        if not isinstance(layer, ShiftLinear) or layer.members is not None:
+        if type(layer) is not ShiftLinear or layer.members is not None:  # not a convolution either
             raise InputError(f"network must consist of single ShiftLinear layers, got {layer}")
         u, count, drive = ops.first_spike(events, layer.shift)
         z = u * layer.delay

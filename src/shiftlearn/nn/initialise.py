@@ -86,7 +86,7 @@ def initialise(
     """
     layers: list[ShiftLinear] = []
     for layer in network:
-        if not isinstance(layer, ShiftLinear) or layer.members is not None:
+        if type(layer) is not ShiftLinear or layer.members is not None:  # not a convolution either
             raise InputError(f"network must consist of single ShiftLinear layers, got {layer}")
         layers.append(layer)
     shares, spreads = (_each(x, len(layers)) for x in (share, spread))
