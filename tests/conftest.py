@@ -16,6 +16,9 @@ with warnings.catch_warnings():  # "installed without C++ kernels" must not stop
     warnings.simplefilter("ignore", UserWarning)
     import shiftlearn.ops  # noqa: F401
 
+if not torch.cuda.is_available():  # the GPU kernels then run on the CPU, in Triton's interpreter; before its import
+    os.environ["TRITON_INTERPRET"] = "1"
+
 settings.register_profile(
     "shiftlearn", deadline=None, max_examples=50, derandomize=bool(os.environ.get("CI")), print_blob=True
 )

@@ -32,7 +32,8 @@ class Homeostasis:
     def __call__(self, model: nn.Module) -> None:
         for layer in shift_layers(model):
             drive = layer.shift.sum(-2)
-            if drive.min().item() < self.target:
+            # Often there is nothing to do, but only the CPU can be asked without waiting for a device.
+            if drive.device.type != "cpu" or drive.min().item() < self.target:
                 missing = (self.target - drive).clamp_min(0)
                 layer.shift.add_(missing.unsqueeze(-2) / layer.in_features)
 

@@ -1,13 +1,15 @@
 """The torch ops below the faces: plain tensors in and out, shapes for tracing, autograd, one kernel per device.
 
-On the CPU an op runs the C++ kernels, elsewhere the readable reference.
+On the CPU an op runs the C++ kernels, on a GPU the Triton kernels if there are any, elsewhere the readable reference.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -30,6 +32,29 @@ _EVENTS = "Tensor z, Tensor channel, Tensor offsets, Tensor rest"
 _ops = torch.ops.shiftlearn
 
 
+@functools.cache
+def _gpu() -> ModuleType:
+    """The Triton kernels, imported when a GPU first needs them; the reference where Triton is not installed."""
+    try:
+        from . import triton
+    except ImportError:
+        warnings.warn(
+            "Triton is not installed: on the GPU the readable reference runs instead, which walks the events one by "
+            "one and waits for the device. Install triton.",
+            stacklevel=2,
+        )
+        return reference
+    return triton
+
+
+def _on_gpu(name: str) -> Callable[..., Any]:
+    def run(z: Tensor, *args: Any) -> Any:
+        with torch.cuda.device_of(z):  # type: ignore[no-untyped-call]  # Triton launches on the current device
+            return getattr(_gpu(), name)(z, *args)
+
+    return run
+
+
 def _define(name: str, schema: str, fake: Callable[..., Any]) -> None:
     """Register an op of that name, which :mod:`.reference` and :mod:`.cpu` both implement.
 
@@ -40,6 +65,8 @@ def _define(name: str, schema: str, fake: Callable[..., Any]) -> None:
     torch.library.register_fake(f"shiftlearn::{name}", fake)
     if cpu is not None:
         torch.library.impl(f"shiftlearn::{name}", "cpu", getattr(cpu, name))
+    if name in ("first_spike", "plasticity", "feedback"):  # the others are ordinary torch
+        torch.library.impl(f"shiftlearn::{name}", "cuda", _on_gpu(name))
 
 
 def _fake_sort_spikes(z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
