@@ -99,7 +99,8 @@ def test_a_file_of_its_own_to_test_with(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"test_file": "x.npz"}, "test_file is for spike trains of a file, got 'x.npz'"),
+        ({"test_file": "y.npz"}, "y.npz: no such file"),
+        ({"test_file": "FILE"}, "test_file must have the 500 synapses of tca, got 5 in "),
         ({"dataset": "FILE", "templates": "x.mat"}, "templates are for generated spike trains, got 'x.mat'"),
         ({"dataset": "FILE", "test_share": 0.001}, "test_share must leave one trial or more .* got 0.001 of the 60"),
         ({"dataset": "FILE", "preprocess": "edges"}, "preprocess is for images"),
@@ -114,6 +115,19 @@ def test_settings_that_do_not_serve(tmp_path: Path, changes: dict[str, Any], mes
     changes = {key: path if value == "FILE" else value for key, value in changes.items()}
     with pytest.raises(InputError, match=message):
         tasks.read(recipe(**changes), 0, None, BOTH)
+
+
+def test_generated_trials_can_be_tested_with_those_of_a_file(tmp_path: Path) -> None:
+    made = generate(3, 5, new_templates(3, num_synapses=40), num_synapses=40)
+    path = str(tmp_path / "x.mat")
+    write_mat(path, made)
+    task, trials = read(recipe(templates=path, test_file=path))
+    assert (task.train.tolist(), task.test.tolist()) == ([0, 1, 2, 3], [4, 5, 6])
+    assert trials[task.test].target.tolist() == made.target.tolist()
+    assert np.array_equal(trials[task.train].times, generate(4, 1, made.templates, 40).times)
+    same, alone = read(recipe(templates=path, test_file=path), parts=["test"])
+    assert np.array_equal(alone.times, trials[task.test].times)
+    assert same.digest == task.digest
 
 
 def test_layers_must_fit_the_trials(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,51 +41,55 @@ def read_spikes(recipe: Recipe, seed: int, parts: Sequence[str]) -> SpikeSet:
     Raises:
         InputError: settings that exclude each other, or files that do not serve.
     """
-    if recipe.dataset != "tca":
-        return _of_files(recipe, seed)
-    if recipe.test_file:
-        raise InputError(f"test_file is for spike trains of a file, got {recipe.test_file!r} for generated ones")
+    if recipe.dataset == "tca":
+        train, test = _generated(recipe, parts)
+    elif recipe.templates:
+        raise InputError(f"templates are for generated spike trains, got {recipe.templates!r} for {recipe.dataset}")
+    else:
+        train, test = [read_trials(recipe.dataset)], []
+    if recipe.test_file and "test" in parts:
+        test = [read_trials(recipe.test_file)]
+    made = [*train, *test]
+    if len({trials.num_synapses for trials in made}) > 1:
+        raise InputError(
+            f"test_file must have the {made[0].num_synapses} synapses of {recipe.templates or recipe.dataset}, got "
+            f"{made[1].num_synapses} in {recipe.test_file}"
+        )
+    trials = joined(made)
+    if recipe.dataset == "tca" or recipe.test_file:
+        first, last = np.split(np.arange(len(trials)), [sum(map(len, train))])
+        least = HIGHEST_TARGET if recipe.dataset == "tca" else 0
+    else:
+        first, last = _split(recipe, seed, len(trials))
+        least = 0
+    classes = max(int(trials.target.max()), least, recipe.layers[-1] - 1) + 1
+    digest = _digest(name for name in (recipe.templates, recipe.test_file, recipe.dataset) if name not in ("", "tca"))
+    return SpikeSet(trials, first, last, tuple(map(str, range(classes))), digest)
+
+
+def _generated(recipe: Recipe, parts: Sequence[str]) -> tuple[list[Trials], list[Trials]]:
     if recipe.templates:
         source = read_mat(recipe.templates)
         templates, synapses = source.templates, source.num_synapses
     else:
         templates, synapses = new_templates(_TEMPLATES), 500
-    counts = [recipe.trials if "train" in parts else 0, recipe.test_trials if "test" in parts else 0]
-    made = [
-        generate(count, part_seed, templates, synapses)
-        for count, part_seed in zip(counts, (_TRAIN, _TEST), strict=True)
-        if count
-    ]
-    train, test = np.split(np.arange(sum(counts)), counts[:1])
-    digest = _digest(recipe.templates) if recipe.templates else None
-    return SpikeSet(joined(made), train, test, tuple(map(str, range(HIGHEST_TARGET + 1))), digest)
+    train = [generate(recipe.trials, _TRAIN, templates, synapses)] if "train" in parts else []
+    wanted = "test" in parts and not recipe.test_file
+    return train, [generate(recipe.test_trials, _TEST, templates, synapses)] if wanted else []
 
 
-def _of_files(recipe: Recipe, seed: int) -> SpikeSet:
-    if recipe.templates:
-        raise InputError(f"templates are for generated spike trains, got {recipe.templates!r} for {recipe.dataset}")
-    trials = read_trials(recipe.dataset)
-    digest = _digest(recipe.dataset, *([recipe.test_file] if recipe.test_file else []))
-    if recipe.test_file:
-        tested = read_trials(recipe.test_file)
-        if tested.num_synapses != trials.num_synapses:
-            raise InputError(
-                f"test_file must have the {trials.num_synapses} synapses of {recipe.dataset}, "
-                f"got {tested.num_synapses} in {recipe.test_file}"
-            )
-        train, test = np.split(np.arange(len(trials) + len(tested)), [len(trials)])
-        trials = joined([trials, tested])
-    else:
-        tests = round(recipe.test_share * len(trials))
-        if not 1 <= tests < len(trials):
-            raise InputError(
-                f"test_share must leave one trial or more to train on and to test with, got {recipe.test_share} of the "
-                f"{len(trials)} in {recipe.dataset}"
-            )
-        test, train = np.split(np.random.default_rng(seed).permutation(len(trials)), [tests])
-    classes = max(int(trials.target.max()) + 1, recipe.layers[-1])
-    return SpikeSet(trials, train, test, tuple(map(str, range(classes))), digest)
+def _split(recipe: Recipe, seed: int, count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    tests = round(recipe.test_share * count)
+    if not 1 <= tests < count:
+        raise InputError(
+            f"test_share must leave one trial or more to train on and to test with, got {recipe.test_share} of the "
+            f"{count} in {recipe.dataset}"
+        )
+    test, train = np.split(np.random.default_rng(seed).permutation(count), [tests])
+    return train, test
 
 
-def _digest(*paths: str) -> str:
-    return hashlib.sha256(b"".join(hashlib.sha256(Path(path).read_bytes()).digest() for path in paths)).hexdigest()
+def _digest(paths: Iterable[str]) -> str | None:
+    """Of the content of some files; None if there are none."""
+    digests = [hashlib.sha256(Path(path).read_bytes()).digest() for path in paths]
+    return hashlib.sha256(b"".join(digests)).hexdigest() if digests else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,22 +19,25 @@ __all__ = ["coefficients", "cross_entropy", "feedback", "first_spike", "plastici
 _block = torch.empty(31 * 2**20, dtype=torch.uint8)
 del _block
 
-_RULES = (rules.shifting, rules.normalized, rules.exact)  # in the order of the kernel's enum
+RULES = (rules.shifting, rules.normalized, rules.exact)  # in the order of the kernel's enum
 
 
-def _arrays(*tensors: Tensor) -> list[Any]:
-    """The tensors' memory, without a copy if contiguous. (The kernels take NumPy arrays quicker than tensors.)"""
-    return [x.detach().contiguous().numpy() for x in tensors]
+_KERNELS = {torch.float32: _kernels.float32, torch.float64: _kernels.float64}
+
+
+def _run(name: str, dtype: torch.dtype, inputs: Sequence[Any], outputs: Sequence[Any], *sizes: int) -> Any:
+    """Call a kernel, which gets addresses of tensors. (Arrays would take ten times as long to hand over.)"""
+    held = [x.contiguous() if isinstance(x, Tensor) else x for x in inputs]  # until the kernel has run
+    given = [x.data_ptr() if isinstance(x, Tensor) else x for x in (*held, *outputs)]
+    return getattr(_KERNELS[dtype], name)(*given, *sizes)
 
 
 def sort_spikes(z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     inputs, rows = z.shape[-1], z.shape[:-1].numel()
-    dense = z.reshape(rows, inputs)
     times, channel = z.new_empty(rows * inputs), z.new_empty(rows * inputs, dtype=torch.int32)
     rest = z.new_empty(rows)
-    invalid = _kernels.sort_spikes(*_arrays(dense, times, channel, rest), torch.get_num_threads())
-    if invalid >= 0:
-        reference.check_positive(dense)
+    if _run("sort_spikes", z.dtype, [z], [times, channel, rest], rows, inputs, torch.get_num_threads()) >= 0:
+        reference.check_positive(z.reshape(rows, inputs))
     return times, channel, torch.arange(rows + 1) * inputs, rest
 
 
@@ -40,67 +45,107 @@ def sort_levels(levels: Tensor, of_level: Tensor) -> tuple[Tensor, Tensor, Tenso
     rows, inputs = levels.shape
     times, channel = of_level.new_empty(rows * inputs), of_level.new_empty(rows * inputs, dtype=torch.int32)
     rest, offsets = of_level.new_empty(rows), torch.empty(rows + 1, dtype=torch.int64)
-    _kernels.sort_levels(*_arrays(levels, of_level, times, channel, offsets, rest), torch.get_num_threads())
+    results = [times, channel, offsets, rest]
+    _run("sort_levels", of_level.dtype, [levels, of_level], results, rows, inputs, torch.get_num_threads())
     spikes = int(offsets[-1])
     return times[:spikes], channel[:spikes], offsets, inputs, rest
 
 
-def _members(x: Tensor, *shape: int) -> Tensor:
-    """``x`` with its leading dimensions, if any, as one: the members of an ensemble."""
-    return x.reshape(x.shape[: -len(shape)].numel(), *shape)
-
-
 def first_spike(z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, shift: Tensor) -> tuple[Tensor, ...]:
+    return _fired(z, channel, offsets, rest, shift, None)[1:]
+
+
+def fire(
+    dense: Tensor | None, z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, shift: Tensor, *more: Any
+) -> tuple[Tensor, ...]:
+    delay, *_ = more  # feedback, rule and min_drive are for the way back
+    reference.check_delay(delay)
+    return _fired(z, channel, offsets, rest, shift, delay)
+
+
+def _fired(
+    z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, shift: Tensor, delay: Tensor | None
+) -> tuple[Any, ...]:
+    """z_out (None without delays), u, count and drive."""
     *lead, inputs, outputs = shift.shape
-    shift = _members(shift, inputs, outputs)
-    members = shift.shape[0]
-    size = members, rest.shape[0] // max(members, 1), outputs
+    members = math.prod(lead)
+    size = *lead, rest.shape[0] // max(members, 1), outputs
     u, drive, count = shift.new_empty(size), shift.new_empty(size), shift.new_empty(size, dtype=torch.int32)
-    _kernels.first_spike(*_arrays(z, channel, offsets, rest, shift, u, count, drive), torch.get_num_threads())
-    u, count, drive = (x.view(*lead, *size[1:]) for x in (u, count, drive))
-    return u, count, drive
+    z_out = None if delay is None else shift.new_empty(size)
+    sizes = members, size[-2], inputs, outputs, torch.get_num_threads()
+    given = [z, channel, offsets, rest, shift, 0 if delay is None else delay]
+    _run("first_spike", z.dtype, given, [u, count, drive, 0 if z_out is None else z_out], *sizes)
+    return z_out, u, count, drive
 
 
 def plasticity(
     z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, count: Tensor, a: Tensor, c: Tensor, num_channels: int
 ) -> Tensor:
-    *lead, rows, outputs = a.shape
-    parts = [_members(x, rows, outputs) for x in (count, a, c)]
-    result = a.new_empty(parts[0].shape[0], num_channels, outputs)
-    _kernels.plasticity(*_arrays(z, channel, offsets, rest, *parts, result), torch.get_num_threads())
-    return result.view(*lead, num_channels, outputs)
+    *lead, batch, outputs = a.shape
+    result = a.new_empty(*lead, num_channels, outputs)
+    sizes = math.prod(lead), batch, num_channels, outputs, torch.get_num_threads()
+    _run("plasticity", z.dtype, [z, channel, offsets, rest, count, a, c], [result], *sizes)
+    return result
 
 
 def feedback(
     z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, count: Tensor, f: Tensor, weight: Tensor
 ) -> Tensor:
-    *lead, rows, outputs = f.shape
+    *lead, batch, outputs = f.shape
     inputs = weight.shape[-2]
-    parts = _members(count, rows, outputs), _members(f, rows, outputs), _members(weight, inputs, outputs)
-    result = f.new_empty(parts[0].shape[0], rows, inputs)
-    _kernels.feedback(*_arrays(z, channel, offsets, rest, *parts, result), torch.get_num_threads())
-    return result.view(*lead, rows, inputs)
+    result = f.new_empty(*lead, batch, inputs)
+    sizes = math.prod(lead), batch, inputs, outputs, torch.get_num_threads()
+    _run("feedback", z.dtype, [z, channel, offsets, rest, count, f, weight], [result], *sizes)
+    return result
 
 
 def coefficients(
     rule: str, delta: Tensor, u: Tensor, drive: Tensor, delay: Tensor, min_drive: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     function = rules.get(rule)
-    if function not in _RULES:
+    if function not in RULES:
         return reference.coefficients(rule, delta, u, drive, delay, min_drive)
-    a, c, f = (torch.empty_like(u, memory_format=torch.contiguous_format) for _ in range(3))
-    g = torch.empty_like(delay, memory_format=torch.contiguous_format)
-    rows, outputs = u.shape[-2:]
-    inputs = *(_members(x, rows, outputs) for x in (delta, u, drive)), _members(delay, outputs)
-    results = *(_members(x, rows, outputs) for x in (a, c, f)), _members(g, outputs)
-    _kernels.coefficients(
-        _RULES.index(function), *_arrays(*inputs), min_drive, *_arrays(*results), torch.get_num_threads()
-    )
+    *lead, batch, outputs = u.shape
+    a, c, f, g = u.new_empty(u.shape), u.new_empty(u.shape), u.new_empty(u.shape), delay.new_empty(delay.shape)
+    given = [RULES.index(function), delta, u, drive, delay, min_drive]
+    _run("coefficients", u.dtype, given, [a, c, f, g], math.prod(lead), batch, outputs, torch.get_num_threads())
     return a, c, f, g
 
 
+def adjustments(
+    z: Tensor,
+    channel: Tensor,
+    offsets: Tensor,
+    rest: Tensor,
+    count: Tensor,
+    delta: Tensor,
+    u: Tensor,
+    drive: Tensor,
+    shift: Tensor,
+    delay: Tensor,
+    weight: Tensor | None,
+    rule: str,
+    min_drive: float,
+    to_input: bool,
+    to_shift: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Of one of the rules in :data:`RULES`."""
+    *lead, inputs, outputs = shift.shape
+    batch = u.shape[-2]
+    results = [
+        u.new_empty(*lead, batch, inputs) if to_input else u.new_empty(0),
+        torch.empty_like(shift, memory_format=torch.contiguous_format) if to_shift else u.new_empty(0),
+        delay.new_empty(delay.shape),
+    ]
+    given = [z, channel, offsets, rest, count, delta, u, drive, delay, shift if weight is None else weight, min_drive]
+    number = RULES.index(rules.get(rule))
+    sizes = math.prod(lead), batch, inputs, outputs, torch.get_num_threads()
+    _run("adjustments", z.dtype, [number, *given], [x if x.numel() else 0 for x in results], *sizes)
+    return results[0], results[1], results[2]
+
+
 def cross_entropy(z: Tensor, target: Tensor, beta: float, smoothing: float, horizon: float) -> tuple[Tensor, Tensor]:
-    loss, error = z.new_empty(z.shape[0]), torch.empty_like(z, memory_format=torch.contiguous_format)
-    if _kernels.cross_entropy(*_arrays(z, target), beta, smoothing, horizon, *_arrays(loss, error)) >= 0:
+    loss, error = z.new_empty(z.shape[0]), z.new_empty(z.shape)
+    if _run("cross_entropy", z.dtype, [z, target, beta, smoothing, horizon], [loss, error], *z.shape) >= 0:
         reference.check_classes(target, z.shape[1])
     return loss, error

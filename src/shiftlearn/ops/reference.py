@@ -191,6 +191,15 @@ def cross_entropy(z: Tensor, target: Tensor, beta: float, smoothing: float, hori
     return -(wanted * log_p).sum(1), (beta * (wanted - log_p.exp())).masked_fill(silent, 0)
 
 
+def check_delay(delay: Tensor) -> None:
+    """InputError unless all delays are positive; not looked at where that would wait for a device."""
+    if delay.device.type == "cpu" and not (delay > 0).all():
+        raise InputError(
+            f"delay must be positive (it multiplies z > 0), got {delay[~(delay > 0)][0].item():g}: "
+            "project it after the optimizer's step (shiftlearn.nn.project_delays)"
+        )
+
+
 def check_classes(target: Tensor, classes: int) -> None:
     """InputError unless all of ``target`` lie in 0 … classes − 1; not looked at where that would wait for a device."""
     if target.device.type != "cpu":

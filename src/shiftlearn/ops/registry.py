@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from .. import rules
 from . import reference
 
 try:
@@ -141,12 +141,8 @@ def _fire(
     min_drive: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """z_out, u, count and drive. ``dense`` is the tensor that was sorted into the events: its gradient's address."""
+    reference.check_delay(delay)
     u, count, drive = _ops.first_spike(z, channel, offsets, rest, shift)
-    if delay.device.type == "cpu" and not (delay > 0).all():  # elsewhere the check would wait for the device
-        raise InputError(
-            f"delay must be positive (it multiplies z > 0), got {delay[~(delay > 0)][0].item():g}: "
-            "project it after the optimizer's step (shiftlearn.nn.project_delays)"
-        )
     return u * delay.unsqueeze(-2), u, count, drive
 
 
@@ -155,6 +151,42 @@ def _fake_fire(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     u, count, drive = _fake_first_spike(z, channel, offsets, rest, shift)
     return torch.empty_like(u), u, count, drive
+
+
+def _adjustments(
+    z: Tensor,
+    channel: Tensor,
+    offsets: Tensor,
+    rest: Tensor,
+    count: Tensor,
+    delta: Tensor,
+    u: Tensor,
+    drive: Tensor,
+    shift: Tensor,
+    delay: Tensor,
+    weight: Tensor | None,
+    rule: str,
+    min_drive: float,
+    to_input: bool,
+    to_shift: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What an error δ makes of a layer: for its inputs and shifts (nothing where not wanted), and for its delays."""
+    events = (z, channel, offsets, rest)
+    a, c, f, g = _ops.coefficients(rule, delta, u, drive, delay, min_drive)
+    heard = _ops.feedback(*events, count, f, shift if weight is None else weight) if to_input else u.new_empty(0)
+    learned = _ops.plasticity(*events, count, a, c, shift.shape[-2]) if to_shift else u.new_empty(0)
+    return heard, learned, g
+
+
+def _adjustments_on_cpu(*args: Any) -> tuple[Tensor, Tensor, Tensor]:
+    built_in = rules.get(args[11]) in cpu.RULES
+    return cpu.adjustments(*args) if built_in else _adjustments(*args)
+
+
+def _fake_adjustments(*args: Any) -> tuple[Tensor, Tensor, Tensor]:
+    u, shift, delay, to_input, to_shift = args[6], args[8], args[9], *args[13:]
+    heard = u.new_empty([*u.shape[:-1], shift.shape[-2]] if to_input else 0)
+    return heard, u.new_empty(shift.shape if to_shift else 0), torch.empty_like(delay)
 
 
 class _Fire(torch.autograd.Function):
@@ -172,14 +204,13 @@ class _Fire(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *deltas: Tensor) -> tuple[Any, ...]:
         z, channel, offsets, rest, shift, delay, weight, u, count, drive = ctx.saved_tensors
-        events = (z, channel, offsets, rest)
-        a, c, f, to_delay = _ops.coefficients(ctx.rule, deltas[0], u, drive, delay, ctx.min_drive)
-        to_input = to_shift = None
-        if ctx.needs_input_grad[0]:
-            to_input = _ops.feedback(*events, count, f, shift if weight is None else weight)
-        if ctx.needs_input_grad[5]:
-            to_shift = _ops.plasticity(*events, count, a, c, shift.shape[-2])
-        return to_input, None, None, None, None, to_shift, to_delay, None, None, None
+        wanted = ctx.needs_input_grad[0], ctx.needs_input_grad[5]
+        settings = shift, delay, weight, ctx.rule, ctx.min_drive
+        to_input, to_shift, to_delay = _ops.adjustments(
+            z, channel, offsets, rest, count, deltas[0], u, drive, *settings, *wanted
+        )
+        results = to_input if wanted[0] else None, to_shift if wanted[1] else None
+        return results[0], None, None, None, None, results[1], to_delay, None, None, None
 
 
 torch.library.define(
@@ -190,3 +221,13 @@ torch.library.define(
 torch.library.impl("shiftlearn::fire", "default", _fire)
 torch.library.register_fake("shiftlearn::fire", _fake_fire)
 torch.library.impl("shiftlearn::fire", "Autograd", _Fire.apply)
+torch.library.define(
+    "shiftlearn::adjustments",
+    f"({_EVENTS}, Tensor count, Tensor delta, Tensor u, Tensor drive, Tensor shift, Tensor delay, Tensor? weight,"
+    " str rule, float min_drive, bool to_input, bool to_shift) -> (Tensor, Tensor, Tensor)",
+)
+torch.library.impl("shiftlearn::adjustments", "default", _adjustments)
+torch.library.register_fake("shiftlearn::adjustments", _fake_adjustments)
+if cpu is not None:
+    torch.library.impl("shiftlearn::fire", "cpu", cpu.fire)
+    torch.library.impl("shiftlearn::adjustments", "cpu", _adjustments_on_cpu)

@@ -37,7 +37,9 @@ struct Kernels {
   int64_t (*sort_spikes)(const T* dense, int64_t rows, int64_t inputs, T* z, int32_t* channel, T* rest, int threads);
   void (*sort_levels)(const uint8_t* levels, const T* of_level, int64_t rows, int64_t inputs, T* z, int32_t* channel,
                       int64_t* offsets, T* rest, int threads);
-  void (*first_spike)(const Events<T>&, const T* shift, int64_t outputs, T* u, int32_t* count, T* drive, int threads);
+  // With delays, z = u · delay is written too; without (null), z is not looked at.
+  void (*first_spike)(const Events<T>&, const T* shift, const T* delay, int64_t outputs, T* u, int32_t* count, T* drive,
+                      T* z, int threads);
   void (*plasticity)(const Events<T>&, const int32_t* count, const T* a, const T* c, int64_t outputs, T* result,
                      int threads);
   void (*feedback)(const Events<T>&, const int32_t* count, const T* f, const T* weight, int64_t outputs, T* result,

@@ -74,11 +74,11 @@ inline void store_vector(T* p, int v, typename Simd<T>::K real, typename Simd<T>
 // ---------------------------------------------------------------------------------------------- first spike
 
 template <class T>
-struct Spikes { T* u; int32_t* count; T* drive; };
+struct Spikes { T* u; int32_t* count; T* drive; T* z; };
 
 template <class T, int NV, bool FULL>
-void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int tail, const T* sums, std::vector<T>& times,
-              Spikes<T> out) {
+void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int tail, const T* sums, const T* delay,
+              std::vector<T>& times, Spikes<T> out) {
   using S = Simd<T>;
   using V = typename S::V;
   using M = typename S::M;
@@ -173,7 +173,9 @@ void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int t
     u = u < until ? u : until;  // rounding must not move the crossing across an input
     u = u > from ? u : from;
     const auto fired = S::positive(total[v]) & S::positive(inf - u);  // a quotient that overflows is silence
-    store_vector<T, NV, FULL>(out.u, v, real, S::select(fired, u, S::fill(inf)));
+    u = S::select(fired, u, S::fill(inf));
+    store_vector<T, NV, FULL>(out.u, v, real, u);
+    if (delay) store_vector<T, NV, FULL>(out.z, v, real, u * load_vector<T, NV, FULL>(delay, v, real));
     store_vector<T, NV, FULL>(out.drive, v, real, S::keep(fired, total[v]));
     S::store_count(out.count + v * S::width, S::select(fired, count[v], M{}), FULL || v + 1 < NV ? S::width : tail);
   }
@@ -188,7 +190,8 @@ void column_sums(const T* shift, int64_t inputs, int64_t ld, int columns, T* sum
 }
 
 template <class T>
-void first_spike(const Events<T>& e, const T* shift, int64_t outputs, T* u, int32_t* count, T* drive, int threads) {
+void first_spike(const Events<T>& e, const T* shift, const T* delay, int64_t outputs, T* u, int32_t* count, T* drive, T* z,
+                 int threads) {
   const auto blocks = column_blocks<T>(outputs, kWalkVectors);
   bool rest = false;
   for (int64_t r = 0; r < e.rows; ++r) rest |= e.rest[r] < std::numeric_limits<T>::infinity();
@@ -212,7 +215,8 @@ void first_spike(const Events<T>& e, const T* shift, int64_t outputs, T* u, int3
         for (int64_t row = begin; row < end; ++row) {
           const int64_t at = row * outputs + block.begin;
           walk_row<T, nv(), full()>(e, row, shift + block.begin, outputs, block.tail, sums.data() + block.begin,
-                                    times, {u + at, count + at, drive + at});
+                                    delay ? delay + block.begin : nullptr, times,
+                                    {u + at, count + at, drive + at, delay ? z + at : nullptr});
         }
       });
     }

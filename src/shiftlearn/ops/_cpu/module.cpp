@@ -1,7 +1,8 @@
-// The Python face of the kernels. Arrays arrive without copies; shapes and values were checked by ops/cpu.py.
+// The Python face of the kernels. What they get was checked by ops/__init__.py and laid out by ops/cpu.py.
 #include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
+
+#include <vector>
 
 #include "kernels.hpp"
 
@@ -11,10 +12,12 @@ using namespace shiftlearn;
 
 namespace {
 
-template <class T, int N>
-using In = nb::ndarray<const T, nb::ndim<N>, nb::c_contig, nb::device::cpu>;
-template <class T, int N>
-using Out = nb::ndarray<T, nb::ndim<N>, nb::c_contig, nb::device::cpu>;
+// Addresses of arrays, contiguous and of the right type: ops/cpu.py sees to that.
+using Address = uintptr_t;
+template <class T>
+const T* in(Address x) { return reinterpret_cast<const T*>(x); }
+template <class T>
+T* out(Address x) { return reinterpret_cast<T*>(x); }
 
 const char* instruction_set() {
 #if defined(SHIFTLEARN_X86)
@@ -44,104 +47,106 @@ Kernels<T>& active() {
   return kernels;
 }
 
+// Weights are members of an ensemble, to which the rows of the events belong in order. f(member, threads, row).
+template <class F>
+void for_members(int64_t members, int64_t batch, int threads, F&& f) {
+  if (members == 1) return f(0, threads, 0);
+#pragma omp parallel for schedule(static) num_threads(threads)
+  for (int64_t m = 0; m < members; ++m) f(m, 1, m * batch);
+}
+
+struct Shape { int64_t members, batch, inputs, outputs; };
+
 template <class T>
 struct Binding {
-  static Events<T> events(const In<T, 1>& z, const In<int32_t, 1>& channel, const In<int64_t, 1>& offsets,
-                          const In<T, 1>& rest, int64_t inputs) {
-    return {z.data(), channel.data(), offsets.data(), rest.data(), int64_t(rest.shape(0)), inputs};
+  static Events<T> events(Address z, Address channel, Address offsets, Address rest, int64_t row, const Shape& s) {
+    return {in<T>(z), in<int32_t>(channel), in<int64_t>(offsets) + row, in<T>(rest) + row, s.batch, s.inputs};
   }
-  static int64_t sort(In<T, 2> dense, Out<T, 1> z, Out<int32_t, 1> channel, Out<T, 1> rest, int threads) {
-    return active<T>().sort_spikes(dense.data(), dense.shape(0), dense.shape(1), z.data(), channel.data(), rest.data(), threads);
+  static int64_t sort(Address dense, Address z, Address channel, Address rest, int64_t rows, int64_t inputs, int threads) {
+    return active<T>().sort_spikes(in<T>(dense), rows, inputs, out<T>(z), out<int32_t>(channel), out<T>(rest), threads);
   }
-  static void sort_levels(In<uint8_t, 2> levels, In<T, 1> of_level, Out<T, 1> z, Out<int32_t, 1> channel,
-                          Out<int64_t, 1> offsets, Out<T, 1> rest, int threads) {
-    active<T>().sort_levels(levels.data(), of_level.data(), levels.shape(0), levels.shape(1), z.data(), channel.data(),
-                            offsets.data(), rest.data(), threads);
+  static void sort_levels(Address levels, Address of_level, Address z, Address channel, Address offsets, Address rest,
+                          int64_t rows, int64_t inputs, int threads) {
+    active<T>().sort_levels(in<uint8_t>(levels), in<T>(of_level), rows, inputs, out<T>(z), out<int32_t>(channel),
+                            out<int64_t>(offsets), out<T>(rest), threads);
   }
-  // Weights come as members of an ensemble, to which the rows of the events belong in order. f(member, threads, row).
-  template <class F>
-  static void for_members(int64_t members, int64_t rows, int threads, F&& f) {
-    if (members == 1) return f(0, threads, 0);
-#pragma omp parallel for schedule(static) num_threads(threads)
-    for (int64_t m = 0; m < members; ++m) f(m, 1, m * (rows / members));
-  }
-  static Events<T> part(const Events<T>& e, int64_t row, int64_t rows) {
-    return {e.z, e.channel, e.offsets + row, e.rest + row, rows, e.inputs};
-  }
-  static void first_spike(In<T, 1> z, In<int32_t, 1> channel, In<int64_t, 1> offsets, In<T, 1> rest, In<T, 3> shift,
-                          Out<T, 3> u, Out<int32_t, 3> count, Out<T, 3> drive, int threads) {
-    const int64_t members = shift.shape(0), inputs = shift.shape(1), outputs = shift.shape(2), rows = u.shape(1);
-    const auto e = events(z, channel, offsets, rest, inputs);
-    for_members(members, e.rows, threads, [&](int64_t m, int team, int64_t row) {
+  // delay and z_out: 0, or what to multiply u by, and where to write that.
+  static void first_spike(Address z, Address channel, Address offsets, Address rest, Address shift, Address delay,
+                          Address u, Address count, Address drive, Address z_out, int64_t members, int64_t batch,
+                          int64_t inputs, int64_t outputs, int threads) {
+    const Shape s{members, batch, inputs, outputs};
+    for_members(members, batch, threads, [&](int64_t m, int team, int64_t row) {
       const int64_t at = row * outputs;
-      active<T>().first_spike(part(e, row, rows), shift.data() + m * inputs * outputs, outputs, u.data() + at,
-                              count.data() + at, drive.data() + at, team);
+      active<T>().first_spike(events(z, channel, offsets, rest, row, s), in<T>(shift) + m * inputs * outputs,
+                              delay ? in<T>(delay) + m * outputs : nullptr, outputs, out<T>(u) + at,
+                              out<int32_t>(count) + at, out<T>(drive) + at, delay ? out<T>(z_out) + at : nullptr, team);
     });
   }
-  static void plasticity(In<T, 1> z, In<int32_t, 1> channel, In<int64_t, 1> offsets, In<T, 1> rest,
-                         In<int32_t, 3> count, In<T, 3> a, In<T, 3> c, Out<T, 3> result, int threads) {
-    const int64_t members = result.shape(0), inputs = result.shape(1), outputs = result.shape(2), rows = a.shape(1);
-    const auto e = events(z, channel, offsets, rest, inputs);
-    for_members(members, e.rows, threads, [&](int64_t m, int team, int64_t row) {
+  static void plasticity(Address z, Address channel, Address offsets, Address rest, Address count, Address a, Address c,
+                         Address result, int64_t members, int64_t batch, int64_t inputs, int64_t outputs, int threads) {
+    const Shape s{members, batch, inputs, outputs};
+    for_members(members, batch, threads, [&](int64_t m, int team, int64_t row) {
       const int64_t at = row * outputs;
-      active<T>().plasticity(part(e, row, rows), count.data() + at, a.data() + at, c.data() + at, outputs,
-                             result.data() + m * inputs * outputs, team);
+      active<T>().plasticity(events(z, channel, offsets, rest, row, s), in<int32_t>(count) + at, in<T>(a) + at,
+                             in<T>(c) + at, outputs, out<T>(result) + m * inputs * outputs, team);
     });
   }
-  static void feedback(In<T, 1> z, In<int32_t, 1> channel, In<int64_t, 1> offsets, In<T, 1> rest, In<int32_t, 3> count,
-                       In<T, 3> f, In<T, 3> weight, Out<T, 3> result, int threads) {
-    const int64_t members = weight.shape(0), inputs = weight.shape(1), outputs = weight.shape(2), rows = f.shape(1);
-    const auto e = events(z, channel, offsets, rest, inputs);
-    for_members(members, e.rows, threads, [&](int64_t m, int team, int64_t row) {
+  static void feedback(Address z, Address channel, Address offsets, Address rest, Address count, Address f, Address weight,
+                       Address result, int64_t members, int64_t batch, int64_t inputs, int64_t outputs, int threads) {
+    const Shape s{members, batch, inputs, outputs};
+    for_members(members, batch, threads, [&](int64_t m, int team, int64_t row) {
       const int64_t at = row * outputs;
-      active<T>().feedback(part(e, row, rows), count.data() + at, f.data() + at, weight.data() + m * inputs * outputs,
-                           outputs, result.data() + row * inputs, team);
+      active<T>().feedback(events(z, channel, offsets, rest, row, s), in<int32_t>(count) + at, in<T>(f) + at,
+                           in<T>(weight) + m * inputs * outputs, outputs, out<T>(result) + row * inputs, team);
     });
   }
-  static void coefficients(int rule, In<T, 3> delta, In<T, 3> u, In<T, 3> drive, In<T, 2> delay, double min_drive,
-                           Out<T, 3> a, Out<T, 3> c, Out<T, 3> f, Out<T, 2> g, int threads) {
-    const int64_t members = u.shape(0), rows = u.shape(1), outputs = u.shape(2);
-    for_members(members, members * rows, threads, [&](int64_t m, int team, int64_t row) {
+  static void coefficients(int rule, Address delta, Address u, Address drive, Address delay, double min_drive, Address a,
+                           Address c, Address f, Address g, int64_t members, int64_t batch, int64_t outputs, int threads) {
+    for_members(members, batch, threads, [&](int64_t m, int team, int64_t row) {
       const int64_t at = row * outputs, first = m * outputs;
-      active<T>().coefficients(Rule(rule), delta.data() + at, u.data() + at, drive.data() + at, delay.data() + first,
-                               T(min_drive), rows, outputs, a.data() + at, c.data() + at, f.data() + at,
-                               g.data() + first, team);
+      active<T>().coefficients(Rule(rule), in<T>(delta) + at, in<T>(u) + at, in<T>(drive) + at, in<T>(delay) + first,
+                               T(min_drive), batch, outputs, out<T>(a) + at, out<T>(c) + at, out<T>(f) + at,
+                               out<T>(g) + first, team);
     });
   }
-  static int64_t cross_entropy(In<T, 2> z, In<int64_t, 1> target, double beta, double smoothing, double horizon,
-                               Out<T, 1> loss, Out<T, 2> error) {
-    return active<T>().cross_entropy(z.data(), target.data(), T(beta), T(smoothing), T(horizon), z.shape(0), z.shape(1),
-                                     loss.data(), error.data());
+  // coefficients, and what they are for: to_input and to_shift are 0 where they are not wanted.
+  static void adjustments(int rule, Address z, Address channel, Address offsets, Address rest, Address count,
+                          Address delta, Address u, Address drive, Address delay, Address weight, double min_drive,
+                          Address to_input, Address to_shift, Address to_delay, int64_t members, int64_t batch,
+                          int64_t inputs, int64_t outputs, int threads) {
+    static thread_local std::vector<T> scratch;  // kept, since fresh memory costs page faults
+    const int64_t size = members * batch * outputs;
+    if (int64_t(scratch.size()) < 3 * size) scratch.resize(3 * size);
+    const auto a = Address(scratch.data()), c = Address(scratch.data() + size), f = Address(scratch.data() + 2 * size);
+    coefficients(rule, delta, u, drive, delay, min_drive, a, c, f, to_delay, members, batch, outputs, threads);
+    if (to_input)
+      feedback(z, channel, offsets, rest, count, f, weight, to_input, members, batch, inputs, outputs, threads);
+    if (to_shift)
+      plasticity(z, channel, offsets, rest, count, a, c, to_shift, members, batch, inputs, outputs, threads);
   }
-  // noconvert: a converted output would be written and thrown away.
-  static void bind(nb::module_& m) {
-    m.def("sort_spikes", sort, "dense"_a.noconvert(), "z"_a.noconvert(), "channel"_a.noconvert(),
-          "rest"_a.noconvert(), "threads"_a, nb::call_guard<nb::gil_scoped_release>());
-    m.def("sort_levels", sort_levels, "levels"_a.noconvert(), "of_level"_a.noconvert(), "z"_a.noconvert(),
-          "channel"_a.noconvert(), "offsets"_a.noconvert(), "rest"_a.noconvert(), "threads"_a,
-          nb::call_guard<nb::gil_scoped_release>());
-    m.def("first_spike", first_spike, "z"_a.noconvert(), "channel"_a.noconvert(), "offsets"_a.noconvert(),
-          "rest"_a.noconvert(), "shift"_a.noconvert(), "u"_a.noconvert(), "count"_a.noconvert(),
-          "drive"_a.noconvert(), "threads"_a, nb::call_guard<nb::gil_scoped_release>());
-    m.def("plasticity", plasticity, "z"_a.noconvert(), "channel"_a.noconvert(), "offsets"_a.noconvert(),
-          "rest"_a.noconvert(), "count"_a.noconvert(), "a"_a.noconvert(), "c"_a.noconvert(), "result"_a.noconvert(),
-          "threads"_a, nb::call_guard<nb::gil_scoped_release>());
-    m.def("feedback", feedback, "z"_a.noconvert(), "channel"_a.noconvert(), "offsets"_a.noconvert(),
-          "rest"_a.noconvert(), "count"_a.noconvert(), "f"_a.noconvert(), "weight"_a.noconvert(),
-          "result"_a.noconvert(), "threads"_a, nb::call_guard<nb::gil_scoped_release>());
-    m.def("coefficients", coefficients, "rule"_a, "delta"_a.noconvert(), "u"_a.noconvert(), "drive"_a.noconvert(),
-          "delay"_a.noconvert(), "min_drive"_a, "a"_a.noconvert(), "c"_a.noconvert(), "f"_a.noconvert(),
-          "g"_a.noconvert(), "threads"_a, nb::call_guard<nb::gil_scoped_release>());
-    m.def("cross_entropy", cross_entropy, "z"_a.noconvert(), "target"_a.noconvert(), "beta"_a, "smoothing"_a,
-          "horizon"_a, "loss"_a.noconvert(), "error"_a.noconvert(), nb::call_guard<nb::gil_scoped_release>());
+  static int64_t cross_entropy(Address z, Address target, double beta, double smoothing, double horizon, Address loss,
+                               Address error, int64_t rows, int64_t classes) {
+    return active<T>().cross_entropy(in<T>(z), in<int64_t>(target), T(beta), T(smoothing), T(horizon), rows, classes,
+                                     out<T>(loss), out<T>(error));
+  }
+  static void bind(nb::module_ m) {
+    const auto release = nb::call_guard<nb::gil_scoped_release>();
+    m.def("sort_spikes", sort, release);
+    m.def("sort_levels", sort_levels, release);
+    m.def("first_spike", first_spike, release);
+    m.def("plasticity", plasticity, release);
+    m.def("feedback", feedback, release);
+    m.def("coefficients", coefficients, release);
+    m.def("adjustments", adjustments, release);
+    m.def("cross_entropy", cross_entropy, release);
   }
 };
 
 }  // namespace
 
 NB_MODULE(_kernels, m) {
-  Binding<float>::bind(m);
-  Binding<double>::bind(m);
+  Binding<float>::bind(m.def_submodule("float32"));
+  Binding<double>::bind(m.def_submodule("float64"));
   m.def("instruction_set", [] { return std::string(instruction_set()); }, "The widest set that this machine runs.");
   m.def("use_instruction_set", [](const std::string& isa) {
     active<float>() = choose<float>(isa);
