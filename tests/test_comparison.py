@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 
+import joblib
 import numpy as np
 import pytest
+from joblib.parallel import ThreadingBackend
 
 from shiftlearn import comparison, recipes
 from shiftlearn.errors import InputError
@@ -90,3 +93,44 @@ def test_a_folder_of_other_settings_is_refused(tmp_path):
     (wider,) = comparison.grid(recipes.override(recipe, {"layers": [0, 5, 0]}), ["exact"], ["sign"], ["error"], 1)
     with pytest.raises(InputError, match="holds a run with other settings"):
         comparison.run([wider], tmp_path, 1, None, lambda *_: None)
+
+
+def without_times(metrics):
+    return {key: value for key, value in metrics.items() if key != "train_seconds"}
+
+
+def collected(cells, out, jobs):
+    found = {}
+    comparison.run(cells, out, jobs, None, lambda cell, metrics: found.update({cell.name: without_times(metrics)}))
+    return found
+
+
+@pytest.fixture
+def cells():
+    recipe = recipes.override(recipes.read("iris"), {"epochs": 2, "layers": [0, 4, 0]})
+    return comparison.grid(recipe, ["exact", "shifting"], ["sign"], ["error"], 1)
+
+
+def test_a_dask_cluster_can_carry_the_runs(tmp_path, cells):
+    dask = pytest.importorskip("distributed", reason="without Dask")
+    # joblib keeps the work to itself where a cluster has a single thread.
+    cluster = dask.LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None)
+    with cluster, dask.Client(cluster) as client, joblib.parallel_config("dask"):
+        found = collected(cells, tmp_path / "dask", 2)
+        assert client.run(lambda: "shiftlearn.comparison" in sys.modules) == dict.fromkeys(client.nthreads(), True)
+    assert found == collected(cells, tmp_path / "here", 1)
+    for cell in cells:
+        one, two = (tmp_path / name / cell.name / "weights.safetensors" for name in ("dask", "here"))
+        assert one.read_bytes() == two.read_bytes()
+
+
+class NoGenerator(ThreadingBackend):
+    """A backend that gives its results only when it has them all."""
+
+    supports_return_generator = False
+
+
+def test_a_backend_need_not_give_results_early(tmp_path, cells):
+    joblib.register_parallel_backend("no-generator", NoGenerator)
+    with joblib.parallel_config("no-generator"):
+        assert collected(cells, tmp_path, 2).keys() == {cell.name for cell in cells}

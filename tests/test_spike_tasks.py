@@ -208,9 +208,9 @@ def test_without_shuffling_the_order_is_that_of_the_file(tmp_path: Path, monkeyp
     seen: list[list[int]] = []
     step = training.Learner.step
 
-    def spy(self: Any, inputs: Any, target: torch.Tensor, *rest: Any) -> Any:
+    def spy(self: Any, inputs: Any, target: torch.Tensor, **rest: Any) -> Any:
         seen.append(target.tolist())
-        return step(self, inputs, target, *rest)
+        return step(self, inputs, target, **rest)
 
     monkeypatch.setattr(training.Learner, "step", spy)
     r = learning(tmp_path, shuffle=False, epochs=2, validation=3)

@@ -61,12 +61,15 @@ def run(
 ) -> None:
     """Train what is not finished yet, ``jobs`` runs at a time, each on one thread; tell ``done`` of every run.
 
-    Runs that were interrupted go on from their last whole epoch.
+    Runs that were interrupted go on from their last whole epoch. joblib carries them: within
+    ``joblib.parallel_config("dask")``, for one, a Dask cluster does, as many at a time as it has threads, whatever
+    ``jobs`` says. Its workers must reach the folders ``out`` and ``data_dir``.
 
     Raises:
         InputError: ``jobs`` below 1, or a folder in ``out`` holds a run with other settings.
     """
     from joblib import Parallel, delayed
+    from joblib.parallel import get_active_backend
 
     if jobs < 1:
         raise InputError(f"--jobs must be 1 or more, got {jobs}")
@@ -84,17 +87,11 @@ def run(
             pending.append(cell)
         else:
             done(cell, metrics)
-    work = Parallel(n_jobs=jobs, return_as="generator_unordered")
+    # Not every backend can give a result before it has them all.
+    early = get_active_backend()[0].supports_return_generator
+    work = Parallel(n_jobs=jobs, return_as="generator_unordered" if early else "list")
     for cell, metrics in work(delayed(_train)(cell, out / cell.name, data_dir) for cell in pending):
         done(cell, metrics)
-
-
-class _Silent:
-    def batch(self, epoch: int, share: float, loss: float, accuracy: float, samples_per_second: float) -> None:
-        pass
-
-    def epoch(self, record: dict[str, Any]) -> None:
-        pass
 
 
 def _train(cell: Cell, folder: Path, data_dir: str | None) -> tuple[Cell, dict[str, Any]]:
@@ -102,9 +99,9 @@ def _train(cell: Cell, folder: Path, data_dir: str | None) -> tuple[Cell, dict[s
 
     torch.set_num_threads(1)
     if (folder / checkpoint.CONFIG).is_file():
-        metrics = training.resume(folder, _Silent(), data_dir=data_dir)
+        metrics = training.resume(folder, training.Silent(), data_dir=data_dir)
     else:
-        metrics = training.start(cell.recipe, folder, cell.seed, _Silent(), data_dir=data_dir)
+        metrics = training.start(cell.recipe, folder, cell.seed, training.Silent(), data_dir=data_dir)
     assert metrics is not None
     return cell, metrics
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["InputError", "unknown_name"]
+__all__ = ["InputError", "PeerError", "unknown_name"]
 
 
 class InputError(ValueError):
@@ -18,3 +18,7 @@ def unknown_name(kind: str, given: str, valid: Iterable[str]) -> InputError:
     near = difflib.get_close_matches(given, names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return InputError(f"unknown {kind} {given!r}.{hint} Valid: {', '.join(names)}.")
+
+
+class PeerError(RuntimeError):
+    """Another process of a distributed run failed, and says why itself."""

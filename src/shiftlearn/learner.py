@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .distributed import Shard, World
 from .events import SpikeEvents
 from .nn import FirstSpikeCrossEntropy, Homeostasis, RewardLoss, SoftmaxTargetError, project_delays, shift_layers
 from .recipes import Recipe
@@ -24,6 +25,7 @@ class Learner:
 
     def __init__(self, network: nn.Sequential, recipe: Recipe) -> None:
         self.network, self.recipe = network, recipe
+        self.forward: nn.Module = network
         self.loss: nn.Module
         if recipe.modulator == "reward":
             self.loss = RewardLoss(recipe.beta, recipe.horizon, reduction="sum", readout=recipe.readout)
@@ -47,6 +49,12 @@ class Learner:
             [*shifts, {"params": [layer.delay for layer in layers]}], betas=(recipe.beta1, recipe.beta2), fused=True
         )
 
+    def join(self, world: World) -> None:
+        """Learn together with the other processes of a world, from the state of its first on."""
+        self.forward = world.parallel(self.network, unused=self.recipe.feedback == "none")
+        if world.size > 1:
+            self.optimizer.load_state_dict(world.first(self.optimizer.state_dict))
+
     def set_rates(self, share: float) -> None:
         """Geometric schedules: the learning rates after ``share`` of the run."""
         r = self.recipe
@@ -60,23 +68,33 @@ class Learner:
         if isinstance(self.loss, RewardLoss):
             self.loss.generator = generator
 
-    def step(self, inputs: Tensor | SpikeEvents, target: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def step(
+        self,
+        inputs: Tensor | SpikeEvents,
+        target: Tensor,
+        weight: Tensor | None = None,
+        shard: Shard | None = None,
+    ) -> tuple[Tensor, Tensor]:
         """Learn from one batch.
 
         Args:
             inputs: what the first layer takes.
             target: (batch,) class indices, or (members, batch).
             weight: of each sample, in the shape of ``target``; None: 1.
+            shard: which part of the batch that is, where other processes learn from the rest; None: all of it.
 
         Returns:
-            The mean loss of a sample (summed over the members of an ensemble), and the spike times before the step,
-            (batch, classes) or (members, batch, classes).
+            The sum of the samples' losses over the size of the batch, so in one process their mean (summed over the
+            members of an ensemble), and the spike times before the step, (batch, classes) or (members, batch, classes).
         """
-        z = self.network(inputs)
-        loss = self.loss(z.flatten(0, -2), target.flatten(), None if weight is None else weight.flatten())
-        size = max(target.shape[-1], 1)
+        z = self.forward(inputs)
+        samples = z.flatten(0, -2), target.flatten(), None if weight is None else weight.flatten()
+        loss = self.loss(*samples, shard) if isinstance(self.loss, RewardLoss) else self.loss(*samples)
+        shard = shard or Shard(target.shape[-1])
+        size = max(shard.total, 1)
         self.optimizer.zero_grad()
-        (loss if self.recipe.loss == "published" else loss / size).backward()
+        # World.parallel averages over the processes what here is to be summed.
+        (loss * shard.world.size if self.recipe.loss == "published" else loss / (size / shard.world.size)).backward()
         self.optimizer.step()
         if self.homeostasis:
             self.homeostasis(self.network)

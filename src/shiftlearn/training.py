@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from . import checkpoint, rules, tasks
 from .baselines import of_trials
 from .data.spike_trains import Trials
+from .distributed import ALONE, World
 from .errors import InputError
 from .evaluation import evaluate, write_results
 from .learner import Learner, random_state
@@ -20,7 +22,7 @@ from .model import Model, build
 from .nn import first_to_fire, initialise, shift_layers
 from .recipes import Recipe
 
-__all__ = ["Reporter", "resume", "start"]
+__all__ = ["Reporter", "Silent", "resume", "start"]
 
 _REPORT_EVERY = 20  # batches
 _INITIALISING = 256  # training samples to which the weights are fitted with init = "data"
@@ -36,6 +38,16 @@ class Reporter(Protocol):
         """An epoch is done; ``record`` is its line of metrics.jsonl."""
 
 
+class Silent:
+    """A Reporter that says nothing."""
+
+    def batch(self, epoch: int, share: float, loss: float, accuracy: float, samples_per_second: float) -> None:
+        pass
+
+    def epoch(self, record: dict[str, Any]) -> None:
+        pass
+
+
 def start(
     recipe: Recipe,
     folder: Path,
@@ -43,31 +55,52 @@ def start(
     reporter: Reporter,
     device: str = "cpu",
     data_dir: str | None = None,
+    world: World = ALONE,
 ) -> dict[str, Any]:
     """Train by a recipe into a new folder and return the content of its metrics.json.
 
+    Processes that share the work (:func:`shiftlearn.distributed.join`) all call it with their ``world``; each reads
+    the data, and the first writes the folder.
+
     Raises:
         InputError: the folder exists and is not empty, or a setting, the device or the data do not serve.
+        PeerError: that happened in another process.
     """
-    checkpoint.require_new(folder)
-    run = _Run(recipe, seed, device, data_dir)
-    checkpoint.save_settings(run.model, folder)
+    world.first(lambda: checkpoint.require_new(folder))
+    run = world.agreed(lambda: _Run(recipe, seed, device, data_dir, world=world))
+    world.first(lambda: checkpoint.save_settings(run.model, folder))
     return run.finish(folder, reporter)
 
 
-def resume(folder: Path, reporter: Reporter, device: str = "cpu", data_dir: str | None = None) -> dict[str, Any] | None:
-    """Go on with a run from its last whole epoch, or from the start if there is none. None: it is finished."""
-    config = checkpoint.read_config(folder)
-    if checkpoint.read_metrics(folder) is not None:
+def resume(
+    folder: Path, reporter: Reporter, device: str = "cpu", data_dir: str | None = None, world: World = ALONE
+) -> dict[str, Any] | None:
+    """Go on with a run from its last whole epoch, or from the start if there is none. None: it is finished.
+
+    The first process of a ``world`` reads the folder for all; their number need not be that of the start.
+    """
+    config, metrics = world.first(lambda: (checkpoint.read_config(folder), checkpoint.read_metrics(folder)))
+    if metrics is not None:
         return None
-    return _Run(config.recipe, config.seed, device, data_dir, config.digest).finish(folder, reporter)
+    run = world.agreed(lambda: _Run(config.recipe, config.seed, device, data_dir, config.digest, world))
+    return run.finish(folder, reporter)
 
 
 class _Run:
     """One training run: everything that follows from (recipe, seed)."""
 
-    def __init__(self, recipe: Recipe, seed: int, device: str, data_dir: str | None, digest: str | None = None) -> None:
-        self.device = _device(device)
+    def __init__(
+        self,
+        recipe: Recipe,
+        seed: int,
+        device: str,
+        data_dir: str | None,
+        digest: str | None = None,
+        world: World = ALONE,
+    ) -> None:
+        if world.size > recipe.batch:
+            raise InputError(f"batch must be at least the number of processes, {world.size}, got {recipe.batch}")
+        self.device, self.world = _device(device), world
         rules.get(recipe.rule)  # before the data are read
         task = tasks.read(recipe, seed, data_dir, ["train"])
         tasks.require_same(task, recipe, digest)
@@ -95,22 +128,36 @@ class _Run:
 
     def finish(self, folder: Path, reporter: Reporter) -> dict[str, Any]:
         """Train the epochs that are left, then read the test set and write the results."""
-        progress = checkpoint.load_state(folder, self.network, self.learner.optimizer) or {"epoch": 0, "seconds": 0.0}
-        log = _read_log(folder)[: progress["epoch"]]
-        checkpoint.write(folder / checkpoint.LOG, "".join(json.dumps(line) + "\n" for line in log).encode())
+        progress = self.world.first(lambda: self._begin(folder))
+        self.learner.join(self.world)
         for epoch in range(progress["epoch"] + 1, self.recipe.epochs + 1):
             if progress.get("frozen"):
                 break
             record = self._epoch(epoch, reporter)
             seconds = progress["seconds"] + record["seconds"]
             progress = {"epoch": epoch, "seconds": seconds, "frozen": self.frozen}
-            with open(folder / checkpoint.LOG, "a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
-            checkpoint.save_state(folder, self.network, self.learner.optimizer, progress)
+            self.world.first(partial(self._save, folder, record, progress))
             reporter.epoch(record)
+        return self.world.first(lambda: self._end(folder, progress))
+
+    def _begin(self, folder: Path) -> dict[str, Any]:
+        """Restore the last whole epoch, and leave no lines of later ones."""
+        progress = checkpoint.load_state(folder, self.network, self.learner.optimizer) or {"epoch": 0, "seconds": 0.0}
+        log = _read_log(folder)[: progress["epoch"]]
+        checkpoint.write(folder / checkpoint.LOG, "".join(json.dumps(line) + "\n" for line in log).encode())
+        return progress
+
+    def _save(self, folder: Path, record: dict[str, Any], progress: dict[str, Any]) -> None:
+        with open(folder / checkpoint.LOG, "a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+        checkpoint.save_state(folder, self.network, self.learner.optimizer, progress)
+
+    def _end(self, folder: Path, progress: dict[str, Any]) -> dict[str, Any]:
         self.network.eval()
         checkpoint.save_weights(self.model, folder)
         more: dict[str, Any] = {"frozen_in_epoch": progress["epoch"]} if progress.get("frozen") else {}
+        if self.world.size > 1:
+            more["processes"] = self.world.size
         if self.recipe.spike_trains:
             more |= self._beside()
         return write_results(folder, self.model, evaluate(self.model, "test", self.data_dir), progress["seconds"], more)
@@ -132,28 +179,38 @@ class _Run:
         order = torch.randperm(len(self.x), generator=generator) if self.recipe.shuffle else torch.arange(len(self.x))
         self.learner.begin(generator)
         loss_sum, right, done = torch.zeros((), device=self.device), torch.zeros((), device=self.device), 0
-        for number, chosen in enumerate(torch.split(order.to(self.device), self.recipe.batch), start=1):
+        for number, batch in enumerate(torch.split(order.to(self.device), self.recipe.batch), start=1):
             self.learner.set_rates((epoch - 1 + (number - 1) / self.batches) / self.recipe.epochs)
-            loss, z = self.learner.step(self.model.encode(self.x[chosen]), self.y[chosen])
-            loss_sum += loss * len(chosen)
+            shard = self.world.shard(len(batch))
+            chosen = batch[shard.rows]
+            loss, z = self.learner.step(self.model.encode(self.x[chosen]), self.y[chosen], shard=shard)
+            loss_sum += loss * len(batch)
             right += (first_to_fire(z) == self.y[chosen]).sum()
-            done += len(chosen)
+            done += len(batch)
             if self._stop_at_zero_delays():
                 break
             if number % _REPORT_EVERY == 0 or number == self.batches:
                 speed = done / (time.perf_counter() - began)
-                reporter.batch(epoch, number / self.batches, loss_sum.item() / done, right.item() / done, speed)
+                reporter.batch(epoch, number / self.batches, *self._means(loss_sum, right, done), speed)
+        mean, accuracy = self._means(loss_sum, right, done)
         record = {
             "epoch": epoch,
-            "loss": loss_sum.item() / done,
-            "train_accuracy": right.item() / done,
+            "loss": mean,
+            "train_accuracy": accuracy,
             "samples_per_second": done / (time.perf_counter() - began),
         }
         if self.recipe.validation:
             x, y = self.held_out
-            record["validation_accuracy"] = float((first_to_fire(self.model.fire(x)) == y.cpu()).double().mean())
+            rows = self.world.shard(len(y)).rows
+            answers = (first_to_fire(self.model.fire(x[rows])) == y[rows].cpu()).sum()
+            record["validation_accuracy"] = self.world.sum(answers).item() / len(y)
         record["seconds"] = time.perf_counter() - began
         return record
+
+    def _means(self, loss: Tensor, right: Tensor, samples: int) -> tuple[float, float]:
+        """Loss and accuracy from sums over this process's samples, for ``samples`` in all."""
+        mean, accuracy = self.world.sum(torch.stack((loss, right))).tolist()
+        return mean / samples, accuracy / samples
 
     def _delays(self) -> list[Tensor]:
         return [layer.delay for layer in shift_layers(self.network)]

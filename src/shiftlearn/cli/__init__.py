@@ -10,7 +10,7 @@ import typer
 from typer.exceptions import TyperException
 
 from .. import __version__
-from ..errors import InputError
+from ..errors import InputError, PeerError
 
 app = typer.Typer(
     name="shiftlearn",
@@ -200,6 +200,8 @@ def main() -> None:
     except (InputError, TyperException) as error:
         message = error.format_message() if isinstance(error, TyperException) else str(error)
         _fail(message)
+    except PeerError:  # whose message that other process prints
+        sys.exit(2)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import typer
 
 from .. import checkpoint, recipes, records, training
 from ..cross_validation import cross_validate
+from ..distributed import World, join
 from ..errors import InputError
 from ..evaluation import evaluate as measure
 from ..repeats import repeat
@@ -28,11 +30,30 @@ class Plan:
     compare: bool = True
     repeat: int | None = None
 
-    def __post_init__(self) -> None:
+    def check(self, device: str, processes: int) -> None:
+        """InputError where this cannot be."""
         if self.repeats is not None and self.folds is None:
             raise InputError("--repeats needs --folds: it counts the partitions of a cross-validation")
         if self.repeat is not None and self.folds is not None:
             raise InputError("--repeat (of XOR) and --folds (of a table) exclude each other")
+        if (self.folds or self.repeat) is None:
+            return
+        if device != "cpu":
+            raise InputError(f"--folds and --repeat run on the CPU, got --device {device}")
+        if processes > 1:
+            raise InputError(f"--folds and --repeat run in one process, got {processes}")
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What the options say."""
+
+    recipe: recipes.Recipe
+    seed: int
+    folder: Path
+    plan: Plan
+    changed: tuple[str, ...] = ()
+    metrics: dict[str, Any] | None = None  # of a run that is finished
 
 
 def train(
@@ -48,6 +69,26 @@ def train(
     target: str | None,
     plan: Plan,
 ) -> None:
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
+    with join(device) as (world, own):
+        job = world.first(lambda: _job(name, settings, epochs, seed, out, resume, target, plan))
+        world.first(lambda: job.plan.check(device, world.size))
+        _run(job, world, own, data_dir, resume is not None)
+
+
+def _job(
+    name: str | None,
+    settings: list[str],
+    epochs: int | None,
+    seed: int | None,
+    out: str | None,
+    resume: str | None,
+    target: str | None,
+    plan: Plan,
+) -> _Job:
     if (name is None) == (resume is None):
         raise InputError(f"name a recipe ({', '.join(recipes.names())}) or a CSV file, or --resume a run folder")
     if resume is not None and (settings or plan != Plan(compare=plan.compare) or {epochs, seed, out, target} != {None}):
@@ -55,54 +96,58 @@ def train(
             "--resume goes by the settings of the run: leave out --set, --epochs, --seed, --out, --target, --folds, "
             "--repeats and --repeat"
         )
-    if threads:
-        import torch
-
-        torch.set_num_threads(threads)
-    changed: dict[str, Any] = {}
-    metrics = None
     if resume is not None:
         folder = Path(resume)
         config, metrics = checkpoint.read_config(folder), checkpoint.read_metrics(folder)
-        recipe, seed = config.recipe, config.seed
         if config.folds:
             plan = Plan(config.folds, config.repeats, config.compare)
         elif config.repeats:
             plan = Plan(repeat=config.repeats)
-    else:
-        assert name is not None
-        seed = seed or 0
-        changed = read_settings(settings, epochs)
-        recipe = recipes.override(_recipe(name, target), changed)
-        folder = Path(out) if out else _new_folder(Path("runs"), f"{Path(name).stem}-seed{seed}")
-        checkpoint.require_new(folder)
-    typer.echo(recipe.description)
-    if changed:
-        typer.echo("changed: " + ", ".join(f"{key} = {recipe.as_dict()[key]}" for key in changed))
-    typer.echo(f"run folder: {folder}")
+        return _Job(config.recipe, config.seed, folder, plan, metrics=metrics)
+    assert name is not None
+    seed = seed or 0
+    changed = read_settings(settings, epochs)
+    recipe = recipes.override(_recipe(name, target), changed)
+    folder = Path(out) if out else _new_folder(Path("runs"), f"{Path(name).stem}-seed{seed}")
+    checkpoint.require_new(folder)
+    return _Job(recipe, seed, folder, plan, tuple(changed))
+
+
+def _run(job: _Job, world: World, device: str, data_dir: str | None, resume: bool) -> None:
+    recipe, seed, folder, plan, metrics = job.recipe, job.seed, job.folder, job.plan, job.metrics
+    if world.is_writer:
+        typer.echo(recipe.description)
+        if job.changed:
+            typer.echo("changed: " + ", ".join(f"{key} = {recipe.as_dict()[key]}" for key in job.changed))
+        typer.echo(f"run folder: {folder}")
+        if world.size > 1:
+            typer.echo(f"processes: {world.size}")
     if metrics is not None:
-        typer.echo("this run is finished; nothing is left to do")
-        print_summary(folder, metrics)
+        if world.is_writer:
+            typer.echo("this run is finished; nothing is left to do")
+            print_summary(folder, metrics)
         return
     try:
-        with reporter(recipe.epochs) as watch:
-            if (plan.folds or plan.repeat) is not None and device != "cpu":
-                raise InputError(f"--folds and --repeat run on the CPU, got --device {device}")
+        with reporter(recipe.epochs) if world.is_writer else nullcontext(training.Silent()) as watch:
             if plan.folds is not None:
                 repeats = 1 if plan.repeats is None else plan.repeats
                 metrics = cross_validate(recipe, folder, seed, plan.folds, repeats, watch, plan.compare)
             elif plan.repeat is not None:
                 metrics = repeat(recipe, folder, seed, plan.repeat, watch)
-            elif resume is not None:
-                metrics = training.resume(folder, watch, device, data_dir)
+            elif resume:
+                metrics = training.resume(folder, watch, device, data_dir, world)
             else:
-                metrics = training.start(recipe, folder, seed, watch, device, data_dir)
+                metrics = training.start(recipe, folder, seed, watch, device, data_dir, world)
     except KeyboardInterrupt:
+        if not world.is_writer:
+            sys.exit(130)
         begun = (folder / checkpoint.CONFIG).is_file()
         typer.echo(
             f"\ninterrupted; go on with: shiftlearn train --resume {folder}" if begun else "\ninterrupted", err=True
         )
         sys.exit(130)
+    if not world.is_writer:
+        return
     assert metrics is not None
     features = checkpoint.read_config(folder).features
     if features and features.dropped:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..distributed import Shard
 from ..errors import InputError, unknown_name
 from ..names import READOUTS
 from ..ops.reference import check_classes
@@ -147,7 +148,7 @@ class RewardLoss(nn.Module):
 
     The guess is drawn from π = softmax(−β z). The loss is −(r − r̄) · log π(guess), with r = 1 for a right guess and 0
     for a wrong one, and r̄ the mean of r over the batch: so a synapse changes by its eligibility times one number, the
-    reward beyond what was expected. (REINFORCE with a baseline.)
+    reward beyond what was expected. (REINFORCE with a baseline.) Where processes share a batch, r̄ is that of them all.
 
     Args:
         beta: inverse temperature, > 0: the smaller, the more is tried.
@@ -170,15 +171,23 @@ class RewardLoss(nn.Module):
         self.beta, self.horizon, self.reduction, self.generator = beta, horizon, reduction, generator
         self.readout = readout
 
-    def forward(self, z: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-        """Scalar loss of (batch, classes) spike times for (batch,) class indices; ``weight`` (batch,) is each row's."""
+    def forward(self, z: Tensor, target: Tensor, weight: Tensor | None = None, shard: Shard | None = None) -> Tensor:
+        """Scalar loss of (batch, classes) spike times for (batch,) class indices; ``weight`` (batch,) is each row's.
+
+        ``shard`` says which part of a batch the rows are, of which other processes hold the rest; None: all of it.
+        """
         _check(z, target, weight)
         check_classes(target, z.shape[1])
+        shard = shard or Shard(len(z))
         log_p = torch.log_softmax(-self.beta * _heard(*_read(z, self.horizon, self.readout)), -1)
-        chances = log_p.detach().exp().cpu()  # the guesses are drawn on the CPU, whatever the device
-        guess = torch.multinomial(chances, 1, generator=self.generator).to(z.device) if len(z) else target[:, None]
+        # The guesses are drawn on the CPU, whatever the device, and for the rows of the other processes too: so they
+        # are those that one process would draw.
+        chances = torch.ones(shard.total, z.shape[1], dtype=z.dtype)
+        chances[shard.rows] = log_p.detach().exp().cpu()
+        guess = torch.multinomial(chances, 1, generator=self.generator) if shard.total else target[:, None]
+        guess = guess[shard.rows].to(z.device)
         reward = (guess[:, 0] == target).to(z.dtype)
-        surprise = reward - reward.mean()
+        surprise = reward - shard.world.sum(reward.sum()) / shard.total
         rows = -surprise * log_p.gather(1, guess)[:, 0]
         loss = (rows if weight is None else rows * weight).sum()
         return loss / max(z.shape[0], 1) if self.reduction == "mean" else loss
