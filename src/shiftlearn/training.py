@@ -183,9 +183,12 @@ class _Run:
             self.learner.set_rates((epoch - 1 + (number - 1) / self.batches) / self.recipe.epochs)
             shard = self.world.shard(len(batch))
             chosen = batch[shard.rows]
-            loss, z = self.learner.step(self.model.encode(self.x[chosen]), self.y[chosen], shard=shard)
+            # x[chosen] of a tensor would take several times as long.
+            x = self.x.index_select(0, chosen) if isinstance(self.x, Tensor) else self.x[chosen]
+            y = self.y[chosen]
+            loss, z = self.learner.step(self.model.encode(x), y, shard=shard)
             loss_sum += loss * len(batch)
-            right += (first_to_fire(z) == self.y[chosen]).sum()
+            right += (first_to_fire(z) == y).sum()
             done += len(batch)
             if self._stop_at_zero_delays():
                 break
