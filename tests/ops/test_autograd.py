@@ -114,6 +114,34 @@ def test_opcheck_fire(form: str, dtype: torch.dtype, matrix: bool, lead: tuple[i
         opcheck(OPS.fire, (dense, *events, shift, delay, feedback, rule, 0.0))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("matrix", [False, True], ids=["symmetric", "matrix"])
+@pytest.mark.parametrize("lead", LEADS)
+@pytest.mark.parametrize("rule", ["shifting", "normalized", "exact", "doubled"])
+def test_adjustments_are_those_of_the_ops_that_they_are_made_of(
+    rule: str, lead: tuple[int, ...], matrix: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """opcheck, and to the last bit what coefficients, feedback and plasticity give; also for a rule of one's own."""
+    monkeypatch.setitem(rules._RULES, "doubled", lambda delta, *rest: rules.exact(2 * delta, *rest))
+    events = Events(events_of("dense", dtype))
+    shift, delay = weights(dtype, *lead, 6, 3), torch.full((*lead, 3), 1.25, dtype=dtype)
+    weight = weights(dtype, *lead, 6, 3).abs() if matrix else None
+    u, count, drive = OPS.first_spike(*events, shift)
+    delta = weights(dtype, *u.shape)
+    given = (*events, count, delta, u, drive, shift, delay, weight, rule, 0.125)
+    a, c, f, g = OPS.coefficients(rule, delta, u, drive, delay, 0.125)
+    want = (
+        OPS.feedback(*events, count, f, shift if weight is None else weight),
+        OPS.plasticity(*events, count, a, c, 6),
+        g,
+    )
+    for wanted in ((True, True), (True, False), (False, True), (False, False)):
+        opcheck(OPS.adjustments, (*given, *wanted))
+        got = OPS.adjustments(*given, *wanted)
+        for one, other, asked in zip(got, want, (*wanted, True), strict=True):
+            assert torch.equal(one, other) if asked else one.numel() == 0
+
+
 # ------------------------------------------------------------------------------------------------- gradcheck
 
 

@@ -244,7 +244,8 @@ def test_fire_and_its_adjustments(rule: str, matrix: bool, monkeypatch: pytest.M
         return lambda *args: calls.append(name) or kernel(*args)
 
     kernels = {name: noted(name, kernel) for name, kernel in through_triton.items()}
-    namespace = SimpleNamespace(**kernels, coefficients=reference.coefficients, fire=registry._fire)
+    composed = {"fire": registry._fire, "adjustments": registry._adjustments}
+    namespace = SimpleNamespace(**kernels, **composed, coefficients=reference.coefficients)
     monkeypatch.setattr(registry, "_ops", namespace)
     got = run(DEVICE)
     assert sorted(calls) == ["feedback"] * 2 + ["first_spike"] * 2 + ["plasticity"] * 2
