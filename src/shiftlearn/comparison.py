@@ -12,6 +12,7 @@ import numpy as np
 
 from . import checkpoint, recipes, records, rules, training
 from .errors import InputError
+from .figures import new_figure
 from .recipes import Recipe
 
 if TYPE_CHECKING:
@@ -137,11 +138,7 @@ def draw(rows: Sequence[dict[str, Any]], title: str) -> Figure:
     Raises:
         InputError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise InputError("drawing needs matplotlib: pip install 'shiftlearn[plots]'") from None
-    figure = Figure(figsize=(7, 1.4 + 0.35 * len(rows)), layout="constrained")
+    figure = new_figure(7, 1.4 + 0.35 * len(rows))
     axes = figure.subplots()
     names = [f"{row['rule']}, {row['feedback']}, {row['modulator']}" for row in rows]
     means, sds = ([100 * row[key] for row in rows] for key in ("accuracy_mean", "accuracy_sd"))

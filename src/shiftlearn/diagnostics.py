@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from . import ops
 from .errors import InputError
 from .events import SpikeEvents
+from .figures import new_figure
 from .nn import ShiftLinear, causal_share, sample_spread
 
 if TYPE_CHECKING:
@@ -85,11 +86,7 @@ def draw(rows: list[dict[str, Any]], title: str) -> Figure:
     Raises:
         InputError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise InputError("drawing needs matplotlib: pip install 'shiftlearn[plots]'") from None
-    figure = Figure(figsize=(9, 3), layout="constrained")
+    figure = new_figure(9, 3)
     times, spreads, shares = figure.subplots(1, 3)
     layers = [row["layer"] for row in rows]
 
