@@ -55,3 +55,20 @@ def test_another_index_is_refused(rows: object) -> None:
 def test_a_row_that_is_not_there_is_refused(row: int) -> None:
     with pytest.raises(InputError, match=f"rows must lie in 0 … 1, got {row}"):
         trains([1, 2])[torch.tensor([row])]
+
+
+@given(LENGTHS, st.integers(0, 5))
+def test_batches_joined_are_the_batch_that_was_cut(lengths: list[int], cut: int) -> None:
+    events = trains(lengths)
+    joined = SpikeEvents.cat([events[:cut], events[cut:]])
+    assert joined.num_channels == events.num_channels
+    for name in ("z", "channel", "offsets", "rest"):
+        assert torch.equal(getattr(joined, name), getattr(events, name))
+
+
+def test_batches_of_other_channels_are_not_joined() -> None:
+    other = SpikeEvents.from_dense(torch.ones(1, 5))
+    with pytest.raises(InputError, match=r"several must be batches with one number of channels, got \[2, 5\]"):
+        SpikeEvents.cat([trains([1]), other])
+    with pytest.raises(InputError, match="several must be"):
+        SpikeEvents.cat([])

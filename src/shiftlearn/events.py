@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -97,6 +98,21 @@ class SpikeEvents:
         from .ops import sort_spikes
 
         return sort_spikes(z)
+
+    @classmethod
+    def cat(cls, several: Sequence[SpikeEvents]) -> SpikeEvents:
+        """The rows of several batches, one after the other; they must have the same number of channels.
+
+        Raises:
+            InputError: there are none, or their channels differ.
+        """
+        channels = {events.num_channels for events in several}
+        if len(channels) != 1:
+            raise InputError(f"several must be batches with one number of channels, got {sorted(channels)}")
+        z, channel, rest = (torch.cat([getattr(e, name) for e in several]) for name in ("z", "channel", "rest"))
+        counts = torch.cat([events.offsets.diff() for events in several])
+        offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+        return cls._of(z, channel, offsets, channels.pop(), rest)
 
     @property
     def batch(self) -> int:

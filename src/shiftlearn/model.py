@@ -33,7 +33,7 @@ from .recipes import Recipe
 __all__ = ["Model", "build"]
 
 Array = npt.NDArray[np.generic] | Tensor
-_CHUNK = 250  # samples per forward pass when predicting
+_CHUNK = 250  # samples at a time, where all would take too much memory
 
 
 def build(
@@ -179,7 +179,8 @@ class Model:
             found = f"trials of {x.num_synapses} synapses" if isinstance(x, Trials) else type(x).__name__
             wanted = f"trials of {synapses} synapses" if self.recipe.spike_trains else "no spike trains"
             raise InputError(f"x must be {wanted} for this model, got {found}")
-        return to_events(x, tau=self.recipe.tau, cue=cue)
+        parts = range(0, max(len(x), 1), _CHUNK)  # the way there takes several times the memory of the events
+        return SpikeEvents.cat([to_events(x, slice(k, k + _CHUNK), tau=self.recipe.tau, cue=cue) for k in parts])
 
 
 def _columns(x: Array | Sequence[Column], count: int) -> Sequence[Column]:

@@ -229,6 +229,8 @@ def _numbers(count: int, index: Index) -> Ints:
 def joined(several: Sequence[Trials]) -> Trials:
     """Trials of the same synapses and features, one after the other; dt and features are those of the first."""
     first = several[0]
+    if len(several) == 1:
+        return first
     together: dict[str, Any] = {
         f.name: np.concatenate([getattr(trials, f.name) for trials in several])
         for f in fields(Trials)
