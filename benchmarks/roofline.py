@@ -1,0 +1,122 @@
+"""The kernels at MNIST's shapes (784-800-10, batch 128) against what this machine can do on one thread.
+
+    python benchmarks/roofline.py [--rounds 30] [--out roofline.json]
+
+Work is counted from the causal sets that occur, per event and neuron: the walk multiplies once and adds twice,
+plasticity likewise, feedback multiplies and adds once, and what inputs at rest cost is counted too. "MB" is what loads
+and stores of weights and adjustments touch, in whatever cache they lie; "least MB" is what a kernel must read or write
+at least once. Peaks: a product of two float32 matrices; adding in place to an array of 256 KiB, which fits the
+second-level cache (without the time of the call itself), and to one that fits none. The weights are those at the start
+of the recipe ``mnist``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+import shiftlearn as sl
+from shiftlearn import ops, recipes
+from shiftlearn.coding import encoder
+from shiftlearn.model import build
+
+BATCH, WALK_COLUMNS, ADJUST_COLUMNS = 128, 80, 64  # columns of a block of each kernel with AVX-512, float32
+SORT_BYTES = 2 * 4 + 8 + 8 + 3 * 16 + 8 + 8  # keys twice, spikes, digits counted, three passes, read again, events
+
+
+def seconds(call: Callable[[], object], rounds: int, repeats: int = 1) -> float:
+    """Processor time of a call, the least over the rounds."""
+    best = math.inf
+    for _ in range(rounds):
+        began = time.process_time()
+        for _ in range(repeats):
+            call()
+        best = min(best, (time.process_time() - began) / repeats)
+    return best
+
+
+def peaks(rounds: int) -> dict[str, float]:
+    """Operations per second, and bytes per second that loads and stores move."""
+    matrix, one, near, far = torch.rand(1024, 1024), torch.rand(1), torch.rand(2**16), torch.rand(2**26)
+    calling = seconds(lambda: one.add_(1), rounds, 200)
+    return {
+        "operations": 2 * 1024**3 / seconds(lambda: matrix @ matrix, rounds),
+        "cache": 2 * 4 * 2**16 / (seconds(lambda: near.add_(1), rounds, 200) - calling),
+        "memory": 2 * 4 * 2**26 / seconds(lambda: far.add_(1), 5),
+    }
+
+
+def walked(events: sl.SpikeEvents, count: Tensor, columns: int) -> int:
+    """Pairs of event and neuron that are computed: a block goes on until its last neuron has fired."""
+    listed = events.offsets.diff()[:, None]
+    total = 0
+    for block in count.split(columns, 1):
+        total += int(block.amax(1, keepdim=True).clamp(max=listed).sum()) * block.shape[1]
+    return total
+
+
+def layer_work(events: sl.SpikeEvents, layer: sl.nn.ShiftLinear, rounds: int) -> dict[str, tuple[float, ...]]:
+    """Of each kernel: operations, bytes, compulsory bytes, seconds."""
+    shift = layer.shift.detach()
+    inputs, outputs = shift.shape
+    u, count, drive = ops.first_spike(events, shift)
+    given = torch.rand_like(u), u, drive, layer.delay.detach(), layer.min_drive
+    a, c, f, _ = torch.ops.shiftlearn.coefficients(layer.rule, *given)
+    spikes, results, weights = 8 * int(events.offsets[-1]), 4 * BATCH * outputs, 4 * inputs * outputs
+    rest = inputs * outputs * bool(events.rest.isfinite().any())
+    walk, adjust = walked(events, count, WALK_COLUMNS), walked(events, count, ADJUST_COLUMNS)
+    unlisted = inputs - events.offsets.diff()[:, None]
+    heard = adjust + int((unlisted * (count > events.offsets.diff()[:, None])).sum())
+    return {
+        "first_spike": (3 * walk + rest, 4 * walk + 4 * rest, weights + spikes + 3 * results,
+                        seconds(lambda: ops.first_spike(events, shift), rounds)),
+        "plasticity": (3 * adjust + rest, 8 * adjust + 3 * weights, weights + spikes + 3 * results,
+                       seconds(lambda: ops.plasticity(events, count, a, c), rounds)),
+        "feedback": (2 * heard, 4 * heard, weights + spikes + 2 * results + 4 * BATCH * inputs,
+                     seconds(lambda: ops.feedback(events, count, f, shift), rounds)),
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=30, help="the least time counts")
+    parser.add_argument("--out", help="write the results as JSON to this file")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    peak = peaks(options.rounds)
+    print(f"{peak['operations'] / 1e9:.0f} GFLOP/s; {peak['cache'] / 1e9:.0f} GB/s in cache, "
+          f"{peak['memory'] / 1e9:.1f} GB/s in memory\n")  # fmt: skip
+
+    recipe = recipes.read("mnist")
+    network = build(recipe, torch.Generator().manual_seed(0))
+    images, _ = sl.data.load("mnist", "train")
+    first = encoder(recipe.coding, recipe.coding_exponent)(torch.from_numpy(images[:BATCH].reshape(BATCH, -1)))
+    with torch.no_grad():
+        hidden = network[0](first)
+    second = ops.sort_spikes(hidden)
+    work = {f"{name}, {size}": row for size, events, layer in (("784 × 800", first, network[0]),
+            ("800 × 10", second, network[1]))
+            for name, row in layer_work(events, layer, options.rounds).items()}  # fmt: skip
+    work["sort_spikes, 128 × 800"] = (0, SORT_BYTES * hidden.numel(), 12 * hidden.numel(),
+                                      seconds(lambda: ops.sort_spikes(hidden), options.rounds))  # fmt: skip
+    print(f"{len(first.z) / BATCH:.0f} events per digit")
+    print(f"{'':26}{'Mop':>8}{'MB':>8}{'least MB':>10}{'ms':>8}{'GFLOP/s':>9}{'of peak':>9}{'GB/s':>7}{'of cache':>10}"
+          f"{'of memory, least':>18}")  # fmt: skip
+    for name, (operations, touched, least, taken) in work.items():
+        print(f"{name:26}{operations / 1e6:8.1f}{touched / 1e6:8.1f}{least / 1e6:10.2f}{1e3 * taken:8.3f}"
+              f"{operations / taken / 1e9:9.1f}{operations / taken / peak['operations']:9.0%}"
+              f"{touched / taken / 1e9:7.0f}{touched / taken / peak['cache']:10.0%}"
+              f"{least / taken / peak['memory']:18.0%}")  # fmt: skip
+    if options.out:
+        with open(options.out, "w", encoding="utf-8") as file:
+            json.dump({"peaks": peak, "work": work, "torch": torch.__version__}, file, indent=2)
+
+
+if __name__ == "__main__":
+    main()
