@@ -75,6 +75,19 @@ inline void store_vector(T* p, int v, typename Simd<T>::K real, typename Simd<T>
 
 // ---------------------------------------------------------------------------------------------- first spike
 
+// Weights beyond the caches, each row of which lies on a page of its own, are asked for some events ahead.
+constexpr int64_t kFar = 8 << 20, kAhead = 8;  // bytes of weights; events
+
+template <class T>
+bool is_far(const Events<T>& e, int64_t ld) { return e.inputs * ld * int64_t(sizeof(T)) > kFar; }
+
+template <int NV, class T>
+inline void ask_ahead(const T* weight, int64_t ld, const int32_t* channel, int64_t k, int64_t listed) {
+  if (k + kAhead >= listed) return;
+  const T* w = weight + channel[k + kAhead] * ld;
+  FOR_VECTORS __builtin_prefetch(w + v * Simd<T>::width);
+}
+
 template <class T>
 struct Spikes { T* u; int32_t* count; T* drive; T* z; };
 
@@ -105,6 +118,7 @@ void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int t
   const int64_t listed = e.listed(row);
   const bool has_rest = e.has_rest(row, listed);
   const T rest = e.rest[row];
+  const bool far = is_far(e, ld);
 
   // Lets dz pass: those that reach threshold fire. Tied inputs join the causal set together, as nobody fires at dz = 0.
   const auto drift = [&](T dz) __attribute__((always_inline)) {
@@ -131,6 +145,7 @@ void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int t
       most = next[v] > most ? next[v] : most;  // NaN (an overflow) does not count
     }
     if (S::any(S::not_negative(most))) break;
+    if (far) ask_ahead<NV>(shift, ld, channel, k, listed);
     last = z[k];
     const T* w = shift + channel[k] * ld;
     FOR_VECTORS {
@@ -141,6 +156,7 @@ void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int t
   FOR_VECTORS count[v] = M{} + I(k);
   // From then on: no branches, which would seldom be foreseen.
   for (; k < listed && (k % 4 || !all_fired()); ++k) {
+    if (far) ask_ahead<NV>(shift, ld, channel, k, listed);
     drift(z[k] - last);
     last = z[k];
     const T* w = shift + channel[k] * ld;
@@ -227,40 +243,119 @@ void first_spike(const Events<T>& e, const T* shift, const T* delay, int64_t out
 
 // ----------------------------------------------------------------------------------------------- plasticity
 
-// Adds one row's adjustments to the block `sum` (inputs × NV vectors), except what every channel gets at rest: that
-// goes to `common`.
+constexpr int64_t kNearby = 256 << 10;  // bytes of adjustments that stay in a core's own cache
+
+// The events of all rows, sorted into tiles of channels so that a tile's adjustments stay nearby; within a tile row by
+// row, and in each in time order.
+template <class T>
+struct Tiles {
+  struct Spike { T z; int32_t channel; int32_t position; };  // channel within the tile, position within the row
+  int bits;                                                 // a tile has 1 << bits channels
+  int64_t count;
+  std::vector<Spike> spikes;
+  std::vector<int64_t> begin;  // of (tile, row), row fastest; and the end
+
+  // For adjustments of `bytes` a channel.
+  Tiles(int64_t inputs, int64_t bytes) : bits(4) {
+    while ((bytes << (bits + 1)) <= kNearby) ++bits;
+    count = std::max<int64_t>((inputs + (int64_t(1) << bits) - 1) >> bits, 1);
+  }
+
+  // Calls f with the number of spikes that a row has in a tile, and a function from their number to the Spike.
+  template <class F>
+  void with_row(const Events<T>& e, int64_t tile, int64_t row, F&& f) const {
+    if (count == 1) {
+      const T* z = e.z + e.offsets[row];
+      const int32_t* channel = e.channel + e.offsets[row];
+      f(e.listed(row), [=](int64_t k) { return Spike{z[k], channel[k], int32_t(k)}; });
+    } else {
+      const int64_t* at = begin.data() + tile * e.rows + row;
+      const Spike* first = spikes.data() + at[0];
+      f(at[1] - at[0], [=](int64_t i) { return first[i]; });
+    }
+  }
+
+  // Called by every thread of a team.
+  void sort(const Events<T>& e) {
+    if (count == 1) return;
+#pragma omp single
+    {
+      begin.assign(count * e.rows + 1, 0);
+      spikes.resize(e.offsets[e.rows] - e.offsets[0]);
+    }
+#pragma omp for schedule(static)
+    for (int64_t row = 0; row < e.rows; ++row) {
+      const int32_t* channel = e.channel + e.offsets[row];
+      for (int64_t k = 0, end = e.listed(row); k < end; ++k) ++begin[(channel[k] >> bits) * e.rows + row + 1];
+    }
+#pragma omp single
+    for (int64_t i = 0; i < count * e.rows; ++i) begin[i + 1] += begin[i];
+#pragma omp for schedule(static)
+    for (int64_t row = 0; row < e.rows; ++row) {
+      std::vector<int64_t> next(count);
+      for (int64_t tile = 0; tile < count; ++tile) next[tile] = begin[tile * e.rows + row];
+      const T* z = e.z + e.offsets[row];
+      const int32_t* channel = e.channel + e.offsets[row];
+      for (int64_t k = 0, end = e.listed(row); k < end; ++k)
+        spikes[next[channel[k] >> bits]++] = {z[k], channel[k] & ((1 << bits) - 1), int32_t(k)};
+    }
+  }
+};
+
+// A row's coefficients for the columns of a block, and the causal sets that they are for.
+template <class T, int NV>
+struct Terms {
+  typename Simd<T>::V a[NV], c[NV];
+  typename Simd<T>::M cause[NV];
+  typename Simd<T>::I most;  // the largest of the counts
+};
+
+// Of the terms, what every channel gets at rest goes to `common`.
 template <class T, int NV, bool FULL>
-void adjust_row(const Events<T>& e, int64_t row, const int32_t* count, const T* a, const T* c, int tail, T* sum,
-                typename Simd<T>::V* common) {
+Terms<T, NV> terms_of(const Events<T>& e, int64_t row, const int32_t* count, const T* a, const T* c, int tail,
+                      typename Simd<T>::V* common) {
   using S = Simd<T>;
   using I = typename S::I;
   const auto real = S::first(tail);
-  typename S::V av[NV], cv[NV];
-  typename S::M cause[NV];
-  I most = 0;
+  Terms<T, NV> t;
+  t.most = 0;
   FOR_VECTORS {
     const int lanes = v + 1 == NV ? tail : S::width;
-    av[v] = load_vector<T, NV, FULL>(a, v, real);
-    cv[v] = load_vector<T, NV, FULL>(c, v, real);
-    cause[v] = S::load_count(count + v * S::width, lanes);
-    for (int i = 0; i < lanes; ++i) most = std::max<I>(most, count[v * S::width + i]);
+    t.a[v] = load_vector<T, NV, FULL>(a, v, real);
+    t.c[v] = load_vector<T, NV, FULL>(c, v, real);
+    t.cause[v] = S::load_count(count + v * S::width, lanes);
+    for (int i = 0; i < lanes; ++i) t.most = std::max<I>(t.most, count[v * S::width + i]);
   }
   const I listed = I(e.listed(row));
-  if (most > listed) {
+  if (t.most > listed) {
     // The listed channels get a·z − c; `common` gives every channel a·rest − c, so their own share is a·(z − rest).
     const auto rest = S::fill(e.rest[row]);
     FOR_VECTORS {
-      common[v] += S::keep(S::greater(cause[v], listed), av[v] * rest - cv[v]);
-      cv[v] = S::select(S::greater(cause[v], listed), av[v] * rest, cv[v]);
+      common[v] += S::keep(S::greater(t.cause[v], listed), t.a[v] * rest - t.c[v]);
+      t.c[v] = S::select(S::greater(t.cause[v], listed), t.a[v] * rest, t.c[v]);
     }
   }
-  const T* z = e.z + e.offsets[row];
-  const int32_t* channel = e.channel + e.offsets[row];
-  for (I k = 0, end = std::min(most, listed); k < end; ++k) {
-    const T now = z[k];
-    T* w = sum + channel[k] * int64_t(NV * S::width);
+  return t;
+}
+
+// Adds a row's adjustments to the tile `sum` (channels × NV vectors), without what every channel gets.
+// spike(i) is the i-th of `spikes` spikes: its time, its channel within the tile, and its position in the row.
+template <class T, int NV, class F>
+void adjust_row(int64_t spikes, F&& spike, const Terms<T, NV>& t, T* sum) {
+  using S = Simd<T>;
+  typename S::V a[NV], c[NV];
+  typename S::M cause[NV];
+  FOR_VECTORS {
+    a[v] = t.a[v];
+    c[v] = t.c[v];
+    cause[v] = t.cause[v];
+  }
+  for (int64_t i = 0; i < spikes; ++i) {
+    const auto [now, channel, position] = spike(i);
+    if (position >= t.most) break;
+    T* w = sum + channel * int64_t(NV * S::width);
     FOR_VECTORS {
-      const auto term = S::keep(S::greater(cause[v], k), av[v] * now - cv[v]);
+      const auto term = S::keep(S::greater(cause[v], position), a[v] * now - c[v]);
       S::store(w + v * S::width, S::load(w + v * S::width) + term);
     }
   }
@@ -275,27 +370,37 @@ void plasticity(const Events<T>& e, const int32_t* count, const T* a, const T* c
   // Few columns: share out the rows too, always into the same parts, so that sums do not depend on the threads.
   const int64_t parts = outputs >= 8 * kAdjustVectors * S::width ? 1 : std::clamp<int64_t>(e.rows / 16, 1, 8);
   std::vector<T> partial((parts - 1) * size);
+  Tiles<T> tiles(e.inputs, (blocks.empty() ? 1 : blocks[0].vectors) * sizeof(typename S::V));
   const int team = useful_threads(threads, (e.offsets[e.rows] + e.inputs) * outputs);
 #pragma omp parallel num_threads(team)
   {
-    // of one block: small enough for the core's own cache; kept, since fresh memory costs page faults
+    tiles.sort(e);
+    // kept, since fresh memory costs page faults
     static thread_local std::vector<T> sum;
 #pragma omp for schedule(static)
     for (int64_t task = 0; task < int64_t(blocks.size()) * parts; ++task) {
       const Block block = blocks[task / parts];
-      const int64_t part = task % parts;
+      const int64_t part = task % parts, first = part * e.rows / parts, last = (part + 1) * e.rows / parts;
       T* target = (part ? partial.data() + (part - 1) * size : result) + block.begin;
       specialise<T>(block, [&](auto nv, auto full) {
         constexpr int NV = nv(), ld = NV * S::width;
         typename S::V common[NV] = {};
-        sum.assign(e.inputs * ld, T(0));
-        for (int64_t row = part * e.rows / parts; row < (part + 1) * e.rows / parts; ++row) {
+        std::vector<Terms<T, NV>> terms;
+        terms.reserve(last - first);
+        for (int64_t row = first; row < last; ++row) {
           const int64_t at = row * outputs + block.begin;
-          adjust_row<T, NV, full()>(e, row, count + at, a + at, c + at, block.tail, sum.data(), common);
+          terms.push_back(terms_of<T, NV, full()>(e, row, count + at, a + at, c + at, block.tail, common));
         }
-        for (int64_t i = 0; i < e.inputs; ++i)
-          FOR_VECTORS store_vector<T, NV, full()>(target + i * outputs, v, S::first(block.tail),
-                                                  S::load(&sum[i * ld + v * S::width]) + common[v]);
+        for (int64_t tile = 0; tile < tiles.count; ++tile) {
+          const int64_t from = tile << tiles.bits, channels = std::min(e.inputs - from, int64_t(1) << tiles.bits);
+          sum.assign(channels * ld, T(0));
+          for (int64_t row = first; row < last; ++row) tiles.with_row(e, tile, row, [&](int64_t spikes, auto&& spike) {
+            adjust_row(spikes, spike, terms[row - first], sum.data());
+          });
+          for (int64_t i = 0; i < channels; ++i)
+            FOR_VECTORS store_vector<T, NV, full()>(target + (from + i) * outputs, v, S::first(block.tail),
+                                                    S::load(&sum[i * ld + v * S::width]) + common[v]);
+        }
       });
     }
 #pragma omp for schedule(static)
@@ -337,14 +442,19 @@ void send_row(const Events<T>& e, int64_t row, const int32_t* count, const T* f,
     for (int64_t i = 0; i < e.inputs; ++i)
       if (unlisted[i]) result[i] += sent(i, listed);
   }
-  for (I k = 0, end = std::min(most, listed); k < end; ++k) result[channel[k]] += sent(channel[k], k);
+  const bool far = is_far(e, ld);
+  for (I k = 0, end = std::min(most, listed); k < end; ++k) {
+    if (far) ask_ahead<NV>(weight, ld, channel, k, end);
+    result[channel[k]] += sent(channel[k], k);
+  }
 }
 
 template <class T>
 void feedback(const Events<T>& e, const int32_t* count, const T* f, const T* weight, int64_t outputs, T* result,
               int threads) {
   const auto blocks = column_blocks<T>(outputs, kAdjustVectors);
-  const int64_t chunk = 8, chunks = (e.rows + chunk - 1) / chunk;
+  // Each chunk of rows reads all weights: as large as leaves every thread some.
+  const int64_t chunk = std::max<int64_t>(8, e.rows / (4 * threads)), chunks = (e.rows + chunk - 1) / chunk;
   const int team = useful_threads(threads, e.offsets[e.rows] * outputs);
 #pragma omp parallel for schedule(dynamic) num_threads(team)
   for (int64_t task = 0; task < chunks; ++task) {
