@@ -59,7 +59,6 @@ def fire(
     dense: Tensor | None, z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, shift: Tensor, *more: Any
 ) -> tuple[Tensor, ...]:
     delay, *_ = more  # feedback, rule and min_drive are for the way back
-    reference.check_delay(delay)
     return _fired(z, channel, offsets, rest, shift, delay)
 
 
@@ -74,7 +73,9 @@ def _fired(
     z_out = None if delay is None else shift.new_empty(size)
     sizes = members, size[-2], inputs, outputs, torch.get_num_threads()
     given = [z, channel, offsets, rest, shift, 0 if delay is None else delay]
-    _run("first_spike", z.dtype, given, [u, count, drive, 0 if z_out is None else z_out], *sizes)
+    if not _run("first_spike", z.dtype, given, [u, count, drive, 0 if z_out is None else z_out], *sizes):
+        assert delay is not None
+        reference.check_delay(delay)
     return z_out, u, count, drive
 
 

@@ -2,6 +2,7 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "kernels.hpp"
@@ -70,17 +71,21 @@ struct Binding {
     active<T>().sort_levels(in<uint8_t>(levels), in<T>(of_level), rows, inputs, out<T>(z), out<int32_t>(channel),
                             out<int64_t>(offsets), out<T>(rest), threads);
   }
-  // delay and z_out: 0, or what to multiply u by, and where to write that.
-  static void first_spike(Address z, Address channel, Address offsets, Address rest, Address shift, Address delay,
+  // delay and z_out: 0, or what to multiply u by, and where to write that. False, with nothing done, if a delay is not
+  // positive.
+  static bool first_spike(Address z, Address channel, Address offsets, Address rest, Address shift, Address delay,
                           Address u, Address count, Address drive, Address z_out, int64_t members, int64_t batch,
                           int64_t inputs, int64_t outputs, int threads) {
+    const T* d = in<T>(delay);
+    if (d && !std::all_of(d, d + members * outputs, [](T x) { return x > 0; })) return false;
     const Shape s{members, batch, inputs, outputs};
     for_members(members, batch, threads, [&](int64_t m, int team, int64_t row) {
       const int64_t at = row * outputs;
       active<T>().first_spike(events(z, channel, offsets, rest, row, s), in<T>(shift) + m * inputs * outputs,
-                              delay ? in<T>(delay) + m * outputs : nullptr, outputs, out<T>(u) + at,
-                              out<int32_t>(count) + at, out<T>(drive) + at, delay ? out<T>(z_out) + at : nullptr, team);
+                              d ? d + m * outputs : nullptr, outputs, out<T>(u) + at, out<int32_t>(count) + at,
+                              out<T>(drive) + at, d ? out<T>(z_out) + at : nullptr, team);
     });
+    return true;
   }
   static void plasticity(Address z, Address channel, Address offsets, Address rest, Address count, Address a, Address c,
                          Address result, int64_t members, int64_t batch, int64_t inputs, int64_t outputs, int threads) {
