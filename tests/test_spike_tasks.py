@@ -198,10 +198,15 @@ def test_it_learns_from_a_users_spike_trains(tmp_path: Path) -> None:
     for layer in model.network:
         events = ops.fire(events, layer.shift, layer.delay)
     assert np.array_equal(events.detach().numpy(), model.spike_times(own))
-    with pytest.raises(InputError, match="x must be trials of 5 synapses for this model, got trials of 9 synapses"):
-        model.predict(dataclasses.replace(own, num_synapses=9))
-    with pytest.raises(InputError, match="x must be trials of 5 synapses for this model, got ndarray"):
-        model.predict(np.zeros((3, 5)))
+    assert np.array_equal(model.predict(to_events(own, cue=True)), model.predict(own))
+    wanted = "x must be trials of 5 synapses, or SpikeEvents of 6 channels, for this model, got "
+    for wrong, found in (
+        (dataclasses.replace(own, num_synapses=9), "Trials of 9 synapses"),
+        (to_events(own), "SpikeEvents of 5 channels"),
+        (np.zeros((3, 5)), "ndarray"),
+    ):
+        with pytest.raises(InputError, match=wanted + found):
+            model.predict(wrong)
 
 
 def test_without_shuffling_the_order_is_that_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

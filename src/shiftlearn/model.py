@@ -33,6 +33,7 @@ from .recipes import Recipe
 __all__ = ["Model", "build"]
 
 Array = npt.NDArray[np.generic] | Tensor
+Spikes = Trials | SpikeEvents
 _CHUNK = 250  # samples at a time, where all would take too much memory
 
 
@@ -114,7 +115,7 @@ class Model:
             else encoder(recipe.coding, recipe.coding_exponent, recipe.coding_cells, dense=bool(recipe.maps))
         )
 
-    def spike_times(self, x: Array | Sequence[Column] | Trials) -> npt.NDArray[np.float32]:
+    def spike_times(self, x: Array | Sequence[Column] | Spikes) -> npt.NDArray[np.float32]:
         """(n, classes) z of the output neurons, inf for silence; ``x`` as in :meth:`predict`."""
         times: npt.NDArray[np.float32] = self.fire(self.values(x)).numpy()
         return times
@@ -126,13 +127,14 @@ class Model:
         parts = (values[k : k + _CHUNK].to(device) for k in range(0, max(len(values), 1), _CHUNK))
         return torch.cat([self.network(self.encode(part)).cpu() for part in parts])
 
-    def predict(self, x: Array | Sequence[Column] | Trials) -> npt.NDArray[np.int64]:
+    def predict(self, x: Array | Sequence[Column] | Spikes) -> npt.NDArray[np.int64]:
         """Labels (n,) of samples as their dataset holds them.
 
         Args:
             x: (n, features), or (n, rows, columns) of an image; uint8 from 0 to 255 or floats from 0 to 1. For a model
                 of a table (n, columns) of numbers in its own units, or the columns as a sequence of arrays. For a
-                model of spike trains, :class:`shiftlearn.data.spike_trains.Trials`.
+                model of spike trains, :class:`shiftlearn.data.spike_trains.Trials`, or SpikeEvents as the first layer
+                takes them (z = exp(t / tau); the cue, if there is one, as the last channel).
 
         Returns:
             The class whose neuron fires first; of tied ones the lowest, 0 if all are silent.
@@ -143,7 +145,7 @@ class Model:
         labels: npt.NDArray[np.int64] = first_to_fire(torch.from_numpy(self.spike_times(x))).numpy()
         return labels
 
-    def predict_proba(self, x: Array | Sequence[Column] | Trials) -> npt.NDArray[np.float32]:
+    def predict_proba(self, x: Array | Sequence[Column] | Spikes) -> npt.NDArray[np.float32]:
         """(n, classes) softmax of −β z, or −β t: scores that sum to 1, not calibrated probabilities."""
         times = torch.from_numpy(self.spike_times(x))
         scores: npt.NDArray[np.float32] = spike_time_scores(times, self.recipe.beta, self.recipe.readout).numpy()
@@ -155,9 +157,9 @@ class Model:
 
         save_model(self, Path(path))
 
-    def values(self, x: Array | Sequence[Column] | Trials) -> Tensor | SpikeEvents:
+    def values(self, x: Array | Sequence[Column] | Spikes) -> Tensor | SpikeEvents:
         """(n, features) of what is coded: uint8, or floats from 0 to 1; of spike trains, their events."""
-        if self.recipe.spike_trains or isinstance(x, Trials):
+        if self.recipe.spike_trains or isinstance(x, Spikes):
             return self._events(x)
         if self.features is not None:
             return torch.from_numpy(self.features.transform(_columns(x, len(self.features.names))))
@@ -173,14 +175,24 @@ class Model:
         return values
 
     def _events(self, x: object) -> SpikeEvents:
-        cue = self.recipe.cue > 0
-        synapses = self.recipe.layers[0] - cue
-        if not (isinstance(x, Trials) and self.recipe.spike_trains and x.num_synapses == synapses):
-            found = f"trials of {x.num_synapses} synapses" if isinstance(x, Trials) else type(x).__name__
-            wanted = f"trials of {synapses} synapses" if self.recipe.spike_trains else "no spike trains"
-            raise InputError(f"x must be {wanted} for this model, got {found}")
-        parts = range(0, max(len(x), 1), _CHUNK)  # the way there takes several times the memory of the events
-        return SpikeEvents.cat([to_events(x, slice(k, k + _CHUNK), tau=self.recipe.tau, cue=cue) for k in parts])
+        channels, cue = self.recipe.layers[0], self.recipe.cue > 0
+        if self.recipe.spike_trains:
+            if isinstance(x, SpikeEvents) and x.num_channels == channels:
+                return x
+            if isinstance(x, Trials) and x.num_synapses == channels - cue:
+                parts = range(0, max(len(x), 1), _CHUNK)  # the way there takes several times the memory of the events
+                return SpikeEvents.cat(
+                    [to_events(x, slice(k, k + _CHUNK), tau=self.recipe.tau, cue=cue) for k in parts]
+                )
+            wanted = f"trials of {channels - cue} synapses, or SpikeEvents of {channels} channels,"
+        else:
+            wanted = "no spike trains"
+        found = type(x).__name__
+        if isinstance(x, Trials):
+            found += f" of {x.num_synapses} synapses"
+        elif isinstance(x, SpikeEvents):
+            found += f" of {x.num_channels} channels"
+        raise InputError(f"x must be {wanted} for this model, got {found}")
 
 
 def _columns(x: Array | Sequence[Column], count: int) -> Sequence[Column]:
