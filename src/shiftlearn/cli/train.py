@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -77,6 +78,11 @@ def train(
         job = world.first(lambda: _job(name, settings, epochs, seed, out, resume, target, plan))
         world.first(lambda: job.plan.check(device, world.size))
         _run(job, world, own, data_dir, resume is not None)
+    if world.size > 1:
+        # Threads of the process group may still want the interpreter while it shuts down, and then abort the process.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def _job(
