@@ -150,7 +150,8 @@ def test_baselines_against_their_definition() -> None:
         first = np.r_[True, np.diff(trial) > 0]
         return from_arrays(np.linspace(0, 1, len(trial)), first.astype(int), trial, targets, num_synapses=2)
 
-    found = of_trials(trials([0, 1, 1, 1, 2, 4, 6, 8]), trials([1, 1, 3, 9]))
+    train, test = trials([0, 1, 1, 1, 2, 4, 6, 8]), trials([1, 1, 3, 9])
+    found = of_trials(to_events(train), train.target, to_events(test), test.target)
     assert found["mode"] == {"accuracy": 0.5, "mean_absolute_error": 2.5}
     assert found["median"] == {"accuracy": 0.0, "mean_absolute_error": (0.5 + 0.5 + 1.5 + 7.5) / 4}
     ridge = found["ridge regression on spike counts"]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .data.spike_trains import Trials
+from .events import SpikeEvents
 
 __all__ = ["accuracies", "of_trials"]
 
@@ -50,30 +50,31 @@ def accuracies(
     return result
 
 
-def of_trials(train: Trials, test: Trials) -> dict[str, dict[str, float]]:
-    """Accuracy and mean absolute error on test trials of three guesses at their target.
+def of_trials(train: SpikeEvents, target: Index, test: SpikeEvents, wanted: Index) -> dict[str, dict[str, float]]:
+    """Accuracy and mean absolute error of three guesses at the target (``wanted``) of test trials.
 
-    The mode and the median of the training targets, and a ridge regression on the number of spikes of every synapse
+    The mode and the median of the training targets, and a ridge regression on the number of spikes of every channel
     (its penalty chosen by leave-one-out on the training trials), rounded to a target that occurred in training.
     """
     from sklearn.linear_model import RidgeCV
 
-    ridge = RidgeCV(np.logspace(-2, 5, 15)).fit(_spike_counts(train), train.target)
-    values, occurred = np.unique(train.target, return_counts=True)
+    ridge = RidgeCV(np.logspace(-2, 5, 15)).fit(_spike_counts(train), target)
+    values, occurred = np.unique(target, return_counts=True)
     sums = np.rint(ridge.predict(_spike_counts(test))).clip(values[0], values[-1])
     guesses = {
         "mode": values[occurred.argmax()],
-        "median": np.median(train.target),
+        "median": np.median(target),
         "ridge regression on spike counts": sums,
     }
-    return {name: _figures(np.broadcast_to(guess, len(test)), test.target) for name, guess in guesses.items()}
+    return {name: _figures(np.broadcast_to(guess, len(wanted)), wanted) for name, guess in guesses.items()}
 
 
-def _spike_counts(trials: Trials) -> npt.NDArray[np.float64]:
-    """(n, synapses)"""
-    row = np.repeat(np.arange(len(trials)), np.diff(trials.offsets))
-    flat = np.bincount(row * trials.num_synapses + trials.synapses, minlength=len(trials) * trials.num_synapses)
-    return flat.reshape(len(trials), -1).astype(np.float64)
+def _spike_counts(trials: SpikeEvents) -> npt.NDArray[np.float64]:
+    """(n, channels)"""
+    rows, channels = len(trials), trials.num_channels
+    row = np.repeat(np.arange(rows), trials.offsets.diff().cpu().numpy())
+    flat = np.bincount(row * channels + trials.channel.cpu().numpy(), minlength=rows * channels)
+    return flat.reshape(rows, channels).astype(np.float64)
 
 
 def _figures(guess: npt.NDArray[np.float64], target: npt.NDArray[np.int64]) -> dict[str, float]:

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from . import checkpoint, rules, tasks
 from .baselines import of_trials
-from .data.spike_trains import Trials
 from .distributed import ALONE, World
 from .errors import InputError
 from .evaluation import evaluate, write_results
+from .events import SpikeEvents
 from .learner import Learner, random_state
 from .model import Model, build
 from .nn import first_to_fire, initialise, shift_layers
@@ -164,13 +164,15 @@ class _Run:
 
     def _beside(self) -> dict[str, Any]:
         """Of spike trains: the accuracy in training, which is what was published, and what simpler means reach."""
-        task = tasks.read(self.recipe, self.seed, self.data_dir, ["train", "test"])
-        assert isinstance(task.samples, Trials)
-        right = first_to_fire(self.model.fire(self.x)) == self.y.cpu()
-        learned = task.train[: len(self.y)]
+        task = tasks.read(self.recipe, self.seed, self.data_dir, ["test"])
+        test = self.model.values(task.take(task.test))
+        assert isinstance(self.x, SpikeEvents)
+        assert isinstance(test, SpikeEvents)
+        target = self.y.cpu()
+        right = first_to_fire(self.model.fire(self.x)) == target
         return {
             "train_accuracy": float(right.double().mean()),
-            "compared": of_trials(task.samples[learned], task.samples[task.test]),
+            "compared": of_trials(self.x, target.numpy(), test, task.labels[task.test]),
         }
 
     def _epoch(self, epoch: int, reporter: Reporter) -> dict[str, Any]:

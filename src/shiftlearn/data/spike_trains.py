@@ -199,18 +199,16 @@ def to_events(
     dtype = torch.float32 if dtype is None else dtype
     if dtype not in (torch.float32, torch.float64):
         raise InputError(f"dtype must be torch.float32 or torch.float64, got {dtype}")
-    rows = _numbers(len(trials), index)
-    counts = np.diff(trials.offsets)[rows]
-    spikes = ranges(trials.offsets[rows], counts)
-    times, synapses = trials.times[spikes], trials.synapses[spikes]
+    some = trials[index]
+    times, synapses, offsets = some.times, some.synapses, some.offsets
     if cue:
-        ends = bounds(counts)[1:]
-        times, synapses = np.insert(times, ends, trials.lengths[rows]), np.insert(synapses, ends, trials.num_synapses)
-        counts = counts + 1
+        ends = offsets[1:]
+        times, synapses = np.insert(times, ends, some.lengths), np.insert(synapses, ends, trials.num_synapses)
+        offsets = offsets + np.arange(len(offsets))
     # The exponential before the conversion: exp of a rounded time would be further off than the rounded exp.
     z = to_z(torch.from_numpy(times), tau)
     channels = trials.num_synapses + cue
-    return SpikeEvents(z, torch.from_numpy(synapses), torch.from_numpy(bounds(counts)), channels).to(dtype=dtype)
+    return SpikeEvents(z, torch.from_numpy(synapses), torch.from_numpy(offsets), channels).to(dtype=dtype)
 
 
 def _numbers(count: int, index: Index) -> Ints:
