@@ -85,10 +85,10 @@ def fail_in(world, rank):
     return work
 
 
-def peer(rank, port, folder):
+def peer(rank, ports, folder):
     """What each of two processes does; what it finds goes into a file."""
     torch.set_num_threads(1)
-    names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": ports[0]}
     os.environ.update({name: str(value) for name, value in names.items()})
     with distributed.join("cpu") as (world, device):
         found = {"world": (world, device), "cases": {name: learned(case, world) for name, case in CASES.items()}}
@@ -102,6 +102,7 @@ def peer(rank, port, folder):
         except KeyboardInterrupt:
             found["resumed"] = training.resume(own / "cut", silent, device, None, world)
         found["again"] = training.resume(own / "cut", silent, device, None, world)
+    os.environ["MASTER_PORT"] = str(ports[1])
     with pytest.raises(InputError if rank == 0 else PeerError, match="'cpu' or 'cuda'"), distributed.join("mps"):
         pass
     torch.save(found, folder / f"{rank}.pt")
@@ -111,11 +112,13 @@ def peer(rank, port, folder):
 def peers(tmp_path_factory):
     """What two processes found, and the folder that they worked in."""
     folder = tmp_path_factory.mktemp("peers")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    with socket.socket() as one, socket.socket() as other:
+        ports = []
+        for free in (one, other):
+            free.bind(("127.0.0.1", 0))
+            ports.append(free.getsockname()[1])
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=peer, args=(rank, port, folder)) for rank in (0, 1)]
+    processes = [context.Process(target=peer, args=(rank, ports, folder)) for rank in (0, 1)]
     for process in processes:
         process.start()
     for process in processes:

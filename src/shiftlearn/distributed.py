@@ -131,7 +131,8 @@ def join(device: str) -> Iterator[tuple[World, str]]:
     """Meet the other processes, and part at the end: the world, and the device that is this one's.
 
     Where torchrun (or another that sets its environment variables) started one process or none, that is ALONE. Several
-    talk by gloo on the CPU and by NCCL on "cuda", where each has the GPU of its LOCAL_RANK.
+    talk by gloo on the CPU and by NCCL on "cuda", where each has the GPU of its LOCAL_RANK. To meet again they need
+    another MASTER_PORT: at the old one a process may still find what the others said the first time, and wait for ever.
 
     Raises:
         InputError: several processes, and another device than "cpu" or "cuda".
