@@ -109,10 +109,11 @@ class Model:
     ) -> None:
         self.recipe, self.network, self.seed, self.features, self.digest = recipe, network, seed, features, digest
         self.classes = tuple(classes or map(str, range(recipe.layers[-1])))
+        dense = bool(recipe.maps or recipe.jitter[0] or recipe.deletion[0])  # what is to be changed is not sorted yet
         self.encode: Callable[[Any], Tensor | SpikeEvents] = (
             (lambda spikes: spikes)
             if recipe.spike_trains
-            else encoder(recipe.coding, recipe.coding_exponent, recipe.coding_cells, dense=bool(recipe.maps))
+            else encoder(recipe.coding, recipe.coding_exponent, recipe.coding_cells, dense)
         )
 
     def spike_times(self, x: Array | Sequence[Column] | Spikes) -> npt.NDArray[np.float32]:
