@@ -6,7 +6,7 @@ from .homeostasis import Homeostasis, project_delays
 from .initialise import causal_share, initialise, sample_spread
 from .linear import FEEDBACK, ShiftLinear, shift_layers
 from .losses import FirstSpikeCrossEntropy, RewardLoss, SoftmaxTargetError, first_to_fire, spike_time_scores
-from .noise import SpikeNoise, translate
+from .noise import SpikeNoise, perturbed, translate
 
 __all__ = [
     "FEEDBACK",
@@ -22,6 +22,7 @@ __all__ = [
     "causal_share",
     "first_to_fire",
     "initialise",
+    "perturbed",
     "project_delays",
     "sample_spread",
     "shift_layers",

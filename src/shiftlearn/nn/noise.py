@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..distributed import Shard
 from ..errors import InputError
 
-__all__ = ["SpikeNoise", "translate"]
+__all__ = ["SpikeNoise", "perturbed", "translate"]
 
 
 class SpikeNoise:
@@ -48,15 +48,22 @@ class SpikeNoise:
         (z,) = inputs
         if not layer.training:
             return inputs
-        shard = self.shard or Shard(len(z))
-        noise = torch.empty(shard.total, *z.shape[1:], dtype=z.dtype)
-        if self.jitter:
-            noise.normal_(std=self.jitter, generator=self.generator)
-            z = z * noise[shard.rows].to(z.device).exp()
-        if self.deletion:
-            noise.uniform_(generator=self.generator)
-            z = z.masked_fill(noise[shard.rows].to(z.device) < self.deletion, math.inf)
-        return (z,)
+        return (perturbed(z, self.jitter, self.deletion, self.generator, self.shard),)
+
+
+def perturbed(
+    z: Tensor, jitter: float, deletion: float, generator: torch.Generator | None = None, shard: Shard | None = None
+) -> Tensor:
+    """Spikes (batch, …) of z, moved and lost as by :class:`SpikeNoise`."""
+    shard = shard or Shard(len(z))
+    noise = torch.empty(shard.total, *z.shape[1:], dtype=z.dtype)
+    if jitter:
+        noise.normal_(std=jitter, generator=generator)
+        z = z * noise[shard.rows].to(z.device).exp()
+    if deletion:
+        noise.uniform_(generator=generator)
+        z = z.masked_fill(noise[shard.rows].to(z.device) < deletion, math.inf)
+    return z
 
 
 def translate(images: Tensor, offsets: Tensor) -> Tensor:
