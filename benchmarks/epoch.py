@@ -35,7 +35,7 @@ def shiftlearn_step() -> Callable[[Tensor, Tensor], None]:
     network = build(recipe, torch.Generator().manual_seed(0))
     encode = encoder(recipe.coding, recipe.coding_exponent)
     loss = sl.nn.FirstSpikeCrossEntropy(recipe.beta, recipe.label_smoothing)
-    homeostasis = sl.nn.Homeostasis(recipe.homeostasis)
+    homeostasis = sl.nn.Homeostasis(recipe.homeostasis[0])
     optimizer = torch.optim.Adam(network.parameters(), recipe.lr, (recipe.beta1, recipe.beta2), fused=True)
 
     def step(x: Tensor, y: Tensor) -> None:
