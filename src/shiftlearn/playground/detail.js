@@ -2,8 +2,7 @@
 import { history, potential } from "./neuron.js";
 import { colour, Grid, sheet, weightColour } from "./paint.js";
 
-const HEAD = ["", "input", "t", "shift w", "S", "N", "V"];
-const MOST_ROWS = 2000;
+const HEAD = ["t", "shift w", "S", "N", "V"];
 
 /** @param parts {title, text, formula, maps, trace, table}: the elements that it fills */
 export class Detail {
@@ -16,9 +15,9 @@ export class Detail {
    * @param name of the neuron
    * @param z spike times of its inputs; layer: its layer; spikes: what `fire` made of them; j: its number
    * @param maps [{label, columns, round, cells: the input at each place, or -1}]
-   * @param inputName from an input's number to its name
+   * @param inputs {kind, name(input)}: what the inputs are called
    */
-  show(name, z, layer, spikes, j, maps, inputName) {
+  show(name, z, layer, spikes, j, maps, inputs) {
     const past = history(z, layer, j);
     const count = spikes.count[j];
     const crossing = spikes.u[j];
@@ -44,7 +43,7 @@ export class Detail {
       formula.replaceChildren(...term("S = Σ w of all inputs that fire", fixed(sum)));
     }
     this.paintMaps(past.slice(0, count), maps);
-    this.fill(table, past.slice(0, count), inputName);
+    this.fill(table, past.slice(0, count), inputs);
   }
 
   paintMaps(causal, maps) {
@@ -70,14 +69,12 @@ export class Detail {
     );
   }
 
-  fill(table, causal, inputName) {
-    const head = row("th", HEAD);
+  fill(table, causal, { kind, name }) {
+    const head = row("th", ["", kind, ...HEAD]);
     for (const cell of head.children) cell.scope = "col";
-    const rows = causal
-      .slice(0, MOST_ROWS)
-      .map(({ input, z, w, S, N, V }, k) =>
-        row("td", [k + 1, inputName(input), time(z), signed(w), fixed(S), fixed(N), fixed(V)]),
-      );
+    const rows = causal.map(({ input, z, w, S, N, V }, k) =>
+      row("td", [k + 1, name(input), time(z), signed(w), fixed(S), fixed(N), fixed(V)]),
+    );
     table.tHead.replaceChildren(head);
     table.tBodies[0].replaceChildren(...rows);
   }
@@ -95,7 +92,8 @@ export class Detail {
       if (Math.exp(t) > crossing) break;
       points.push([t, potential(past, Math.exp(t))]);
     }
-    if (crossing < Infinity) points.push([Math.log(crossing), 1]);
+    const seen = Math.log(crossing) <= clock.end; // late neurons cross after the race
+    if (seen) points.push([Math.log(crossing), 1]);
     const lowest = Math.min(0, ...points.map(([, V]) => V));
     const y = (V) => top + ((1.1 - V) / (1.1 - lowest)) * (height - top - foot);
     context.fillStyle = colour("--muted");
@@ -117,7 +115,7 @@ export class Detail {
     context.beginPath();
     points.forEach(([t, V], k) => (k ? context.lineTo(x(t), y(V)) : context.moveTo(x(t), y(V))));
     context.stroke();
-    if (crossing < Infinity && Math.log(crossing) <= clock.end) {
+    if (seen) {
       context.fillStyle = colour("--win");
       context.beginPath();
       context.arc(x(Math.log(crossing)), y(1), 5, 0, 2 * Math.PI);

@@ -116,11 +116,11 @@ $("normalise").addEventListener("change", redraw);
 
 // --------------------------------------------------------------------------------------------- the network
 
-const columns = (count) => (count <= 100 ? 10 : count <= 400 ? 20 : Math.ceil(Math.sqrt(count * 0.8)));
+const columns = (count) => Math.ceil(Math.sqrt(count * 0.82)); // a little higher than wide
 const pixelMaps = [...new Set(inputs.map(({ off }) => off))].map((off) => {
   const cells = Array(side * side).fill(-1);
   inputs.forEach((source, i) => source.off === off && (cells[source.pixel] = i));
-  return { label: off ? "pixels without ink" : "pixels", columns: side, round: false, cells };
+  return { label: off ? "off inputs: early without ink" : "pixels", columns: side, round: false, cells };
 });
 for (const map of pixelMaps) {
   const canvas = figure($("pixels"), pixelMaps.length > 1 ? map.label : "");
@@ -190,12 +190,19 @@ function tick() {
     `${among(fired.slice(1, -1))} of ${among(logs.slice(1, -1).map((x) => x.length))} fired`;
   $("now").textContent = clock.time.toFixed(2);
   const over = best !== null && logs[depth][best] <= clock.time;
-  $("verdict").dataset.over = over;
+  for (const place of ["verdict", "badge"]) $(place).dataset.over = over;
+  $("badge").textContent = over ? classes[best] : "?";
   $("verdict").replaceChildren(
     ...(over
-      ? [element("strong", classes[best]), ` fires first, at t = ${logs[depth][best].toFixed(2)}`]
+      ? [element("strong", classes[best]), element("span", `fires first, at t = ${logs[depth][best].toFixed(2)}${ahead()}`)]
       : [best === null && clock.time >= clock.end ? "No output fires" : "No output has fired yet"]),
   );
+}
+
+/** By how much the winner is earlier than the second. */
+function ahead() {
+  const [first, second] = [...logs[depth].entries()].sort((a, b) => a[1] - b[1]);
+  return second[1] < Infinity ? `, ${(second[1] - first[1]).toFixed(2)} before ${classes[second[0]]}` : "";
 }
 
 function stageName(stage) {
@@ -210,12 +217,12 @@ function describe() {
 }
 
 function finish() {
-  const z = stages[depth].z;
-  const best = winner(z);
-  if (best === null) return announce("The race is over: no output fired");
-  const second = winner(z.map((x, j) => (j === best ? Infinity : x)));
-  const ahead = second === null ? "the only one" : `${(logs[depth][second] - logs[depth][best]).toFixed(2)} before ${classes[second]}`;
-  announce(`${classes[best]} wins, at t = ${logs[depth][best].toFixed(2)}, ${ahead}`);
+  const best = winner(stages[depth].z);
+  announce(
+    best === null
+      ? "The race is over: no output fires"
+      : `${classes[best]} wins, at t = ${logs[depth][best].toFixed(2)}${ahead()}`,
+  );
 }
 
 function announce(text) {
@@ -251,18 +258,17 @@ function look() {
       ? pixelMaps
       : [{ label: stageName(stage - 1), columns: columns(before), round: true, cells: [...Array(before).keys()] }];
   const name = stage === depth ? `Output ${classes[j]}` : `${depth > 2 ? `Layer ${stage}, neuron` : "Hidden neuron"} ${j}`;
-  detail.show(name, stages[stage - 1].z, net.layers[stage - 1], stages[stage], j, maps, inputName(stage - 1));
+  detail.show(name, stages[stage - 1].z, net.layers[stage - 1], stages[stage], j, maps, senders(stage - 1));
   $("layer").value = stage;
   $("number").max = net.layers[stage - 1].outputs - 1;
   $("number").value = j;
 }
 
-function inputName(stage) {
-  if (stage > 0) return (i) => `neuron ${i}`;
-  return (i) => {
-    const { pixel, off } = inputs[i];
-    return `row ${Math.floor(pixel / side) + 1}, column ${(pixel % side) + 1}${off ? ", off" : ""}`;
-  };
+/** What the spikes of a stage come from, for the table. */
+function senders(stage) {
+  if (stage > 0) return { kind: "neuron", name: String };
+  const place = ({ pixel, off }) => `${Math.floor(pixel / side) + 1}, ${(pixel % side) + 1}${off ? " (off)" : ""}`;
+  return { kind: "row, column", name: (i) => place(inputs[i]) };
 }
 
 net.layers.forEach((_, k) => $("layer").append(new Option(stageName(k + 1), k + 1)));
@@ -285,7 +291,8 @@ function paintAll() {
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const isDark = () => (document.documentElement.dataset.theme ?? (dark.matches ? "dark" : "light")) === "dark";
 function labelTheme() {
-  $("theme").textContent = isDark() ? "Light colours" : "Dark colours";
+  $("theme").title = isDark() ? "Light colours" : "Dark colours";
+  $("theme").setAttribute("aria-label", $("theme").title);
 }
 $("theme").addEventListener("click", () => {
   document.documentElement.dataset.theme = isDark() ? "light" : "dark";

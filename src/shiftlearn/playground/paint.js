@@ -22,9 +22,13 @@ const STOPS = ["--time-0", "--time-1", "--time-2", "--time-3", "--time-4"];
 
 /** The colour of a spike time: 0 the earliest, 1 the latest. */
 export function timeColour(share) {
-  const place = Math.min(Math.max(share, 0), 1) * (STOPS.length - 1);
-  const left = Math.min(Math.floor(place), STOPS.length - 2);
-  return mix(colour(STOPS[left]), colour(STOPS[left + 1]), place - left);
+  const step = Math.round(100 * Math.min(Math.max(share, 0), 1));
+  if (!cache.has(step)) {
+    const place = (step / 100) * (STOPS.length - 1);
+    const left = Math.min(Math.floor(place), STOPS.length - 2);
+    cache.set(step, mix(colour(STOPS[left]), colour(STOPS[left + 1]), place - left));
+  }
+  return cache.get(step);
 }
 
 /** The colour of a weight, from -1 (delays the spike) through 0 to 1 (hastens it). */

@@ -2,7 +2,8 @@
 import { colour, sheet, timeColour } from "./paint.js";
 
 export const MARGIN = 12; // on either side; half of the slider's thumb
-const BINS = 140;
+const BIN = 6; // px
+const LABEL = 13; // px for the label of an output
 
 /**
  * @param layers [{name, times (t of each spike, Infinity for none)}], the outputs last
@@ -13,19 +14,19 @@ export function paintTimeline(canvas, layers, clock, classes, best) {
   const { context, width, height } = sheet(canvas);
   const share = (t) => (t - clock.begin) / (clock.end - clock.begin);
   const place = (t) => MARGIN + share(t) * (width - 2 * MARGIN);
+  const bins = Math.floor((width - 2 * MARGIN) / BIN);
   const foot = 20;
   const band = (height - foot) / layers.length;
   layers.slice(0, -1).forEach(({ name, times }, row) => {
-    const heights = histogram(times, share);
+    const heights = histogram(times.map(share), bins);
     const highest = Math.max(...heights, 1);
     const base = (row + 1) * band;
     heights.forEach((count, bin) => {
       if (!count) return;
       const bar = Math.max(Math.sqrt(count / highest) * (band - 18), 2);
-      const past = (bin + 0.5) / BINS <= share(clock.time);
-      context.fillStyle = past ? timeColour(bin / BINS) : colour("--faint");
-      const step = (width - 2 * MARGIN) / BINS;
-      context.fillRect(MARGIN + bin * step, base - bar, Math.max(step - 1, 1), bar);
+      const past = (bin + 0.5) / bins <= share(clock.time);
+      context.fillStyle = past ? timeColour(bin / bins) : colour("--faint");
+      context.fillRect(MARGIN + bin * BIN, base - bar, BIN - 1, bar);
     });
     write(context, name, MARGIN, row * band + 13);
     rule(context, MARGIN, width - MARGIN, base);
@@ -33,17 +34,23 @@ export function paintTimeline(canvas, layers, clock, classes, best) {
   const top = (layers.length - 1) * band;
   const { name, times } = layers.at(-1);
   const marks = [...times.entries()].filter(([, t]) => t < Infinity).sort((a, b) => a[1] - b[1]);
+  const labels = spread(marks.map(([, t]) => place(t)), LABEL, MARGIN, width - MARGIN);
   marks.forEach(([k, t], rank) => {
     const past = t <= clock.time;
-    const x = place(t);
-    context.fillStyle = past ? colour(k === best ? "--win" : "--charge") : colour("--dim");
-    context.fillRect(x - 1, top + 4, k === best ? 3 : 2, band - 4);
-    // Labels of close neighbours on different lines.
-    const y = top + 15 + (rank % 3) * ((band - 18) / 2.6);
-    context.font = context.font.replace(/^(bold )?/, k === best ? "bold " : "");
-    write(context, classes[k], x + 4, y, past ? "--ink" : "--muted");
+    const [x, label] = [place(t), labels[rank]];
+    context.fillStyle = context.strokeStyle = past ? colour(k === best ? "--win" : "--charge") : colour("--dim");
+    context.fillRect(x - 1, top, k === best ? 4 : 2, band - 22);
+    context.lineWidth = 1;
+    context.beginPath();
+    context.moveTo(x, top + band - 22);
+    context.lineTo(label, top + band - 14);
+    context.stroke();
+    context.textAlign = "center";
+    if (k === best) context.font = `bold ${context.font}`;
+    write(context, classes[k].slice(0, 2), label, top + band - 3, past ? "--ink" : "--muted");
+    context.font = context.font.replace("bold ", "");
   });
-  context.font = context.font.replace("bold ", "");
+  context.textAlign = "left";
   write(context, name, MARGIN, top + 13);
   rule(context, MARGIN, width - MARGIN, height - foot);
   for (let t = Math.ceil(clock.begin * 2) / 2; t <= clock.end; t += 0.5) {
@@ -57,11 +64,21 @@ export function paintTimeline(canvas, layers, clock, classes, best) {
   context.fillRect(place(clock.time) - 1, 0, 2, height - foot);
 }
 
-function histogram(times, share) {
-  const heights = new Array(BINS).fill(0);
-  for (const t of times) {
-    const bin = Math.floor(share(t) * BINS);
-    if (bin >= 0 && bin <= BINS) heights[Math.min(bin, BINS - 1)]++;
+/** Places that rise, moved so that neighbours are `gap` apart, within bounds. */
+function spread(places, gap, from, to) {
+  const moved = [...places];
+  for (let k = 0; k < moved.length; k++) moved[k] = Math.max(moved[k], k ? moved[k - 1] + gap : from);
+  for (let k = moved.length - 1; k >= 0; k--) {
+    moved[k] = Math.min(moved[k], k < moved.length - 1 ? moved[k + 1] - gap : to);
+  }
+  return moved;
+}
+
+function histogram(shares, bins) {
+  const heights = new Array(bins).fill(0);
+  for (const share of shares) {
+    const bin = Math.floor(share * bins);
+    if (bin >= 0 && bin < bins) heights[bin]++;
   }
   return heights;
 }
