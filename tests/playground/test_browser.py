@@ -78,7 +78,7 @@ def library(case, count):
         pixels = np.stack(samples, 1) / 16
         values = torch.from_numpy(case.model.features.transform(samples)).double()
     recipe = case.model.recipe
-    stages = [encoder(recipe.coding, recipe.coding_exponent)(values)]
+    stages = [encoder(recipe.coding, recipe.coding_exponent)(values).double()]
     for layer in model.network:
         stages.append(layer(stages[-1]))
     return pixels, stages
@@ -92,9 +92,8 @@ def test_spike_times_are_those_of_the_library(visit, make, settings):
     found = page.evaluate("images => images.map((image) => window.shiftlearn.classify(image))", pixels.tolist())
     times = np.array([result["times"] for result in found])
     np.testing.assert_allclose(times, stages[-1].numpy(), rtol=1e-9, atol=0)
-    winners = first_to_fire(stages[-1]).tolist()
-    assert [result["winner"] for result in found] == winners
-    assert len(set(winners)) > 4
+    assert [result["winner"] for result in found] == first_to_fire(stages[-1]).tolist()
+    assert len(np.unique(times)) > 500  # and they say something
 
 
 def test_silent_outputs(visit, make):
@@ -185,9 +184,9 @@ def test_drawing_and_time_by_keyboard(visit, mnist):
     assert page.inner_text("#announce") == "Pen down"
     for key in ["ArrowDown"] * 6 + ["ArrowRight"] * 6:
         page.keyboard.press(key)
-    assert page.inner_text("#neuron-text") != empty
     page.keyboard.press("Space")
     assert page.inner_text("#announce") == "Pen up"
+    assert page.inner_text("#neuron-text") != empty
     page.wait_for_selector("#announce:has-text('wins')", state="attached")
     page.focus("#time")
     page.keyboard.press("Home")

@@ -28,6 +28,10 @@ export class Pad {
     canvas.addEventListener("blur", () => this.lift());
   }
 
+  get drawing() {
+    return this.stroke !== null || this.pen.down;
+  }
+
   clear() {
     this.ink.fill(0);
     this.paint();
@@ -56,7 +60,8 @@ export class Pad {
 
   drag(event) {
     if (!this.stroke) return;
-    for (const part of event.getCoalescedEvents?.() ?? [event]) {
+    const parts = event.getCoalescedEvents?.() ?? [];
+    for (const part of parts.length ? parts : [event]) {
       const next = this.place(part);
       this.line(this.stroke, next);
       this.stroke = next;

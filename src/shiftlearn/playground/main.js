@@ -27,6 +27,7 @@ let pasts; // what each output heard
 let chosen = { stage: depth, j: 0, byHand: false };
 let drawn = false; // by hand: not an image of the dataset
 let resting = 0; // the timer that starts a race
+let waiting = 0; // for the next frame, to show what was drawn
 
 /** Watch these pixels race; the clock stands at the end. */
 function show(pixels) {
@@ -37,11 +38,13 @@ function show(pixels) {
   const ends = [logs[depth], logs.flat()].map((times) => Math.max(...times.filter((t) => t < Infinity)));
   const last = ends.find((t) => t > first) ?? first + 1;
   if (!chosen.byHand) chosen = { stage: depth, j: winner(stages[depth].z) ?? 0, byHand: false };
-  look();
+  if (!pad.drawing) look(); // its table would hold up the pen
   clock.span(first, last + 0.04 * (last - first));
 }
 
 function redraw() {
+  cancelAnimationFrame(waiting);
+  waiting = 0;
   show(drawn && $("normalise").checked ? normalise(pad.ink, pictures, FINE) : shrink(pad.ink, side, FINE));
 }
 
@@ -54,8 +57,11 @@ const pad = new Pad($("pad"), side, {
     drawn = true;
     mark(null);
   },
-  change: redraw,
+  change() {
+    waiting ||= requestAnimationFrame(redraw);
+  },
   end() {
+    redraw();
     clearTimeout(resting);
     resting = setTimeout(go, REST);
   },

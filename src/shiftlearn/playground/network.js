@@ -22,7 +22,7 @@ export function encode({ coding, white }, pixels) {
     ? columns.map(({ pixel, knots, positions }) => scaled(pixels[pixel] * white, knots, positions))
     : Array.from(pixels);
   const latency = (x) => Math.exp(exponent * (1 - x));
-  const binarised = (x) => Math.exp(1 - (x >= 0.5 ? 0.01 : 2.3));
+  const binarised = (x) => Math.fround(Math.exp(1 - (x >= 0.5 ? 0.01 : 2.3))); // float32, as the library has it
   const z = values.map(name === "binarised" ? binarised : latency);
   return name === "on-off" ? z.concat(values.map((x) => latency(1 - x))) : z;
 }

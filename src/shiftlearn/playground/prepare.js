@@ -68,11 +68,11 @@ function extent(ink, size) {
 /** Bilinear; no ink outside. */
 function at(ink, size, x, y) {
   const [left, top] = [Math.floor(x), Math.floor(y)];
-  let sum = 0;
-  for (const [column, share] of [[left, left + 1 - x], [left + 1, x - left]]) {
-    for (const [row, part] of [[top, top + 1 - y], [top + 1, y - top]]) {
-      if (column >= 0 && column < size && row >= 0 && row < size) sum += share * part * ink[row * size + column];
-    }
-  }
-  return sum;
+  const [right, low] = [x - left, y - top];
+  const value = (column, row) =>
+    column >= 0 && column < size && row >= 0 && row < size ? ink[row * size + column] : 0;
+  return (
+    (1 - low) * ((1 - right) * value(left, top) + right * value(left + 1, top)) +
+    low * ((1 - right) * value(left, top + 1) + right * value(left + 1, top + 1))
+  );
 }
