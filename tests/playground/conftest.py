@@ -22,7 +22,9 @@ class Case:
 
 def made(recipe_name="mnist", **settings):
     """A network after a few steps of training (on test samples: nothing is claimed of it), with delays."""
-    recipe = recipes.override(recipes.read(recipe_name), {"lr": 5e-3, "init_scale": 8.0, "label_smoothing": 0.0} | settings)
+    recipe = recipes.override(
+        recipes.read(recipe_name), {"lr": 5e-3, "init_scale": 8.0, "label_smoothing": 0.0} | settings
+    )
     task = tasks.read(recipe, 0, None, ["test"])
     features = task.scale(recipe, task.test)
     recipe = tasks.fitted(recipe, task, features)

@@ -14,7 +14,7 @@ export function paintTimeline(canvas, layers, clock, classes, best) {
   const { context, width, height } = sheet(canvas);
   const share = (t) => (t - clock.begin) / (clock.end - clock.begin);
   const place = (t) => MARGIN + share(t) * (width - 2 * MARGIN);
-  const bins = Math.floor((width - 2 * MARGIN) / BIN);
+  const bins = Math.max(Math.floor((width - 2 * MARGIN) / BIN), 1); // a page without width is not laid out yet
   const foot = 20;
   const band = (height - foot) / layers.length;
   layers.slice(0, -1).forEach(({ name, times }, row) => {
@@ -34,7 +34,7 @@ export function paintTimeline(canvas, layers, clock, classes, best) {
   const top = (layers.length - 1) * band;
   const { name, times } = layers.at(-1);
   const marks = [...times.entries()].filter(([, t]) => t < Infinity).sort((a, b) => a[1] - b[1]);
-  const labels = spread(marks.map(([, t]) => place(t)), LABEL, MARGIN, width - MARGIN);
+  const labels = spread(marks.map(([, t]) => place(t)), LABEL, MARGIN, width - MARGIN - LABEL);
   marks.forEach(([k, t], rank) => {
     const past = t <= clock.time;
     const [x, label] = [place(t), labels[rank]];
