@@ -151,6 +151,18 @@ def predict(
     show(run, files, json)
 
 
+@app.command()
+def playground(
+    run: Annotated[str, typer.Argument(help="A run folder.")],
+    out: Annotated[str, typer.Option(metavar="FILE.html", help="The page; one that is there is replaced.")],
+    data_dir: Annotated[str | None, typer.Option(help="Folder that holds mnist/, fashion-mnist/.")] = None,
+) -> None:
+    """Write a page to draw on and watch, for example: shiftlearn playground runs/first --out race.html"""
+    from .playground import playground as make
+
+    make(run, data_dir, out)
+
+
 data_app = typer.Typer(invoke_without_command=True)
 app.add_typer(data_app, name="data")
 

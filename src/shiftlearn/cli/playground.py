@@ -1,0 +1,30 @@
+"""``shiftlearn playground``."""
+
+from __future__ import annotations
+
+import typer
+
+from .. import checkpoint, tasks
+from .files import target
+
+
+def playground(run: str, data_dir: str | None, out: str) -> None:
+    """Write the page of a run.
+
+    Raises:
+        InputError: no model there, one that the playground cannot show, data that do not serve, or no place to write.
+    """
+    path = target(out, ".html")
+    from ..playground import check, page, require_images
+
+    model = checkpoint.load(run)
+    require_images(model)
+    task = tasks.read(model.recipe, model.seed, data_dir, ["test"])
+    tasks.require_same(task, model.recipe, model.digest)
+    found = check(model, task)
+    content = page(model, task, found).encode()
+    checkpoint.write(path, content)
+    typer.echo(
+        f"{path}: {len(content) / 1e6:.1f} MB, test accuracy with weights of 8 bits {found.accuracy:.2%} "
+        f"({found.changed} of {found.samples} test samples change their class)"
+    )
