@@ -38,7 +38,9 @@ for k in range(3):
     axes[0, k].imshow(X_test[k].reshape(8, 8), cmap="gray")
     axes[0, k].set_axis_off()
     winner = int(t[k].argmin())
-    axes[1, k].scatter(t[k], range(10), c=["#d55e00" if j == winner else "#7f7f7f" for j in range(10)], marker="|", s=160)
+    axes[1, k].scatter(
+        t[k], range(10), c=["#d55e00" if j == winner else "#7f7f7f" for j in range(10)], marker="|", s=160
+    )
     axes[1, k].set(title=f"answer {winner}, label {y_test[k]}", xlabel="spike time (τ)", yticks=range(10))
 axes[1, 0].set_ylabel("output neuron")
 plt.show()

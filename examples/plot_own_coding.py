@@ -7,8 +7,8 @@ second largest second, and what is 0 stays silent (rank-order coding).
 """
 
 # %%
-# The function gets values from 0 to 1 and the recipe's ``coding_exponent``, the time of the last spike in units of τ. It
-# returns z = exp(t/τ), and inf for no spike.
+# The function gets values from 0 to 1 and the recipe's ``coding_exponent``, the time of the last spike in units of τ.
+# It returns z = exp(t/τ), and inf for no spike.
 
 import matplotlib.pyplot as plt
 import torch
@@ -29,6 +29,7 @@ sl.coding.register("rank-order", rank_order)
 # A recipe can say it by name. ``from shiftlearn.cli import main; main()`` at the end of a file like this one would give
 # its command line the new name too: ``python plot_own_coding.py train digits --set coding=rank-order``.
 
+import json
 import tempfile
 from pathlib import Path
 
@@ -39,7 +40,7 @@ for coding in ("latency", "rank-order"):
     with tempfile.TemporaryDirectory() as folder:
         training.start(recipes.override(recipes.read("digits"), settings), Path(folder), 0, training.Silent())
         *_, last = (Path(folder) / "metrics.jsonl").read_text().splitlines()
-    print(coding, last)
+    print(f"{coding:10} {json.loads(last)['validation_accuracy']:.1%} of 300 held-out digits")
 
 # %%
 # Ranks do not change when the picture gets darker; latencies do.

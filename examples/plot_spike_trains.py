@@ -7,8 +7,8 @@ Inputs that spike many times: what matters is then hidden among other spikes.
 
 # %%
 # Trials of one second on 30 synapses with random background; in every second trial a pattern of ten spikes is hidden at
-# a random moment. The network is to tell whether it was there. ``from_arrays`` takes flat arrays: when, on which synapse,
-# in which trial. (A file of these, ``.npz``, is a dataset of the command line.)
+# a random moment. The network is to tell whether it was there. ``from_arrays`` takes flat arrays: when, on which
+# synapse, in which trial. (A file of these, ``.npz``, is a dataset of the command line.)
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -39,7 +39,10 @@ print(events)
 # before. Its initial weight is large, the others are small.
 
 torch.manual_seed(0)
-layers = sl.nn.ShiftLinear(31, 60, init_scale=0.3, min_drive=0.1), sl.nn.ShiftLinear(60, 2, init_scale=4.0, min_drive=0.1)
+layers = (
+    sl.nn.ShiftLinear(31, 60, init_scale=0.3, min_drive=0.1),
+    sl.nn.ShiftLinear(60, 2, init_scale=4.0, min_drive=0.1),
+)
 network = torch.nn.Sequential(*layers)
 with torch.no_grad():
     layers[0].shift[-1] = 3.0
@@ -57,7 +60,9 @@ for _ in range(30):
         homeostasis(network)
         sl.nn.project_delays(network)
     with torch.no_grad():
-        curve.append([(sl.nn.first_to_fire(network(events[k])) == y[k]).float().mean().item() for k in (train, held_out)])
+        curve.append(
+            [(sl.nn.first_to_fire(network(events[k])) == y[k]).float().mean().item() for k in (train, held_out)]
+        )
 print("training {:.1%}, held out {:.1%}".format(*curve[-1]))
 
 # %%

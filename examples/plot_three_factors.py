@@ -47,8 +47,9 @@ def accuracy(rule, feedback, loss, epochs=3):
 
 
 # %%
-# 1. The local rule. ``shifting`` is the published one, ``normalized`` divides by the slope with which the neuron reached
-# threshold, ``exact`` is the gradient. With ``symmetric`` feedback ``normalized`` is the gradient up to a factor.
+# 1. The local rule. ``shifting`` is the published one, ``normalized`` divides by the slope with which the neuron
+# reached threshold, ``exact`` is the gradient. With ``symmetric`` feedback ``normalized`` is the gradient but for a
+# factor.
 #
 # 2. The feedback pathway. ``random`` and ``direct`` send the error through fixed random matrices: no synapse needs to
 # know the weight of another.
