@@ -81,9 +81,22 @@ html_theme_options = {
     "secondary_sidebar_items": {"index": [], "**": ["page-toc"]},
     "footer_start": ["copyright"],
     "footer_end": [],
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 5,
     "pygments_light_style": "tango",
     "pygments_dark_style": "monokai",
 }
-html_sidebars = {"index": []}
+# Only the gallery and the reference have pages below them.
+_SINGLE = (
+    "index",
+    "start",
+    "extend",
+    "mathematics",
+    "results",
+    "performance",
+    "depth",
+    "published",
+    "faq",
+    "changelog",
+)
+html_sidebars = {page: [] for page in _SINGLE}
 copyright = "2026, the shiftlearn developers. MIT licence"

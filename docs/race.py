@@ -12,8 +12,11 @@ import torch
 import shiftlearn as sl
 
 SAMPLE = 0  # of the test set
-INK = {"light": ("#1f2328", "#8c959f"), "dark": ("#e6edf3", "#6e7681")}
-BLUE, ORANGE, GREEN = "#0072b2", "#e69f00", "#009e73"  # told apart by colour-blind eyes
+# Text, lesser things, pixels, hidden neurons, outputs; told apart by colour-blind eyes too.
+COLOURS = {
+    "light": ("#1f2328", "#7d8590", "#0072b2", "#009e73", "#d55e00"),
+    "dark": ("#e6edf3", "#8b949e", "#56b4e9", "#2fc59b", "#e69f00"),
+}
 
 model = sl.load(sys.argv[1])
 images, labels = sl.data.load("mnist", "test")
@@ -26,9 +29,10 @@ t_hidden, t_output = sl.to_time(hidden)[0], sl.to_time(output)[0]
 winner = int(t_output.argmin())
 lit = (pixels[0] > 0).nonzero()[:, 0]
 
-for mode, (ink, grey) in INK.items():
+for mode, (ink, grey, *lively) in COLOURS.items():
+    blue, green, orange = lively
     with plt.rc_context({"text.color": ink, "axes.labelcolor": ink, "xtick.color": grey, "axes.edgecolor": grey}):
-        figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), width_ratios=[1, 2.6], layout="constrained")
+        figure, (left, right) = plt.subplots(1, 2, figsize=(7.4, 3.7), width_ratios=[1, 2.4], layout="constrained")
         figure.patch.set_alpha(0)
         for ax in (left, right):
             ax.patch.set_alpha(0)
@@ -37,22 +41,24 @@ for mode, (ink, grey) in INK.items():
         left.set_xlabel("dark ink fires early" if mode == "light" else "bright ink fires early")
         rank = torch.empty(800)
         rank[t_hidden.argsort()] = torch.arange(800.0)
-        right.scatter(t_pixels[lit], 2.15 + torch.linspace(0, 0.8, len(lit)), s=5, color=BLUE, linewidth=0)
-        right.scatter(t_hidden, 1.1 + rank / 1000, s=4, color=GREEN, linewidth=0)
+        right.scatter(t_pixels[lit], 2.15 + torch.linspace(0, 0.8, len(lit)), s=5, color=blue, linewidth=0)
+        right.scatter(t_hidden, 1.1 + rank / 1000, s=4, color=green, linewidth=0)
         for digit, t in enumerate(t_output):
             if t.isfinite():
                 first = digit == winner
                 y = 0.9 - digit * 0.1
-                right.plot(t, y, "o", ms=9 if first else 4, color=ORANGE if first else grey)
-                right.annotate(
-                    str(digit), (t, y), xytext=(9 if first else 7, 0), textcoords="offset points", va="center",
-                    fontsize=15 if first else 8, color=ORANGE if first else grey, weight="bold" if first else "normal",
-                )  # fmt: skip
-        right.axvline(t_output[winner], color=ORANGE, linewidth=1, linestyle=":")
-        for y, text, colour in ((2.55, "pixels", BLUE), (1.5, "800 hidden", GREEN), (0.45, "10 outputs", ORANGE)):
+                right.plot(t, y, "o", ms=9 if first else 4, color=orange if first else grey)
+                look = {"fontsize": 18, "color": orange, "weight": "bold", "ha": "right"}
+                look = look if first else {"fontsize": 8, "color": grey}
+                place = (-9 if first else 6, 0)
+                right.annotate(str(digit), (t, y), xytext=place, textcoords="offset points", va="center", **look)
+        right.axvline(t_output[winner], color=orange, linewidth=1, linestyle=":")
+        for y, text, colour in ((2.55, "pixels", blue), (1.5, "800 hidden", green), (0.45, "10 outputs", orange)):
             right.text(-0.02, y, text, transform=right.get_yaxis_transform(), ha="right", va="center", color=colour)
-        right.set(yticks=[], ylim=(-0.15, 3.05), xlabel="time (τ): the first output to fire is the answer")
+        right.set(
+            yticks=[], ylim=(-0.15, 3.05), xlim=(-0.1, 3.2), xlabel="time (τ): the first output to fire is the answer"
+        )
         right.spines[["top", "right", "left"]].set_visible(False)
-        figure.savefig(Path(__file__).parent / "_static" / f"race-{mode}.png", dpi=160)
+        figure.savefig(Path(__file__).parent / "_static" / f"race-{mode}.png", dpi=200)
         plt.close(figure)
 print(f"label {labels[SAMPLE]}, answer {winner}, outputs fire at {t_output.min():.3f} to {t_output.max():.3f} tau")
