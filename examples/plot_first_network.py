@@ -26,12 +26,11 @@ print(f"{classifier.score(X_test, y_test):.1%} of {len(y_test)} digits it had no
 import matplotlib.pyplot as plt
 import torch
 
-classifier.n_members, member = 1, classifier.network_
 encode = sl.coding.encoder(classifier.recipe_.coding, classifier.recipe_.coding_exponent)
 values = torch.from_numpy(classifier.features_.transform(list(X_test[:3].T)))
 with torch.no_grad():
-    z = member(encode(values)[None])[0]
-t = sl.to_time(z)
+    z = classifier.network_(encode(values)[None])[0]  # of the first and only member
+t = sl.to_time(z).numpy()
 
 figure, axes = plt.subplots(2, 3, figsize=(8, 4.5), height_ratios=[1, 1.6], layout="constrained")
 for k in range(3):

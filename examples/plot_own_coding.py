@@ -51,7 +51,7 @@ for row, light in zip(axes, (1.0, 0.5), strict=True):
     row[0].imshow(light * image.reshape(8, 8), cmap="gray", vmin=0, vmax=1)
     row[0].set_ylabel(f"light × {light:g}")
     for ax, coding in zip(row[1:], ("latency", "rank-order"), strict=True):
-        t = sl.to_time(sl.coding.encoder(coding, 2.0)(light * image)).reshape(8, 8)
+        t = sl.to_time(sl.coding.encoder(coding, 2.0)(light * image)).reshape(8, 8).numpy()
         drawn = ax.imshow(t, cmap="viridis_r", vmin=0, vmax=2)
         ax.set_title(coding)
 for ax in axes.flat:

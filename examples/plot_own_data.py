@@ -51,22 +51,19 @@ for label, scores in zip(model.predict(new), model.predict_proba(new), strict=Tr
     print(model.classes[label], scores.round(2))
 
 # %%
-# When the output neurons fired, for each row of the file's test part and training part together: the class whose neuron
-# is first (below the diagonal, for iris against the earlier of the others) is the answer.
+# When the output neurons fired, for each row of the file: the class whose neuron is first is the answer, so the irises
+# belong below the diagonal.
 
-table = sl.load(folder / "run")
-columns = [
-    np.array([4 + k % 7 / 10 + 2 * (kind == 1) + (kind == 2) for kind in range(3) for k in range(40)]),
-    np.array([2 + k % 5 / 10 + 2 * (kind == 2) for kind in range(3) for k in range(40)]),
-    np.repeat(np.array(["red", "blue", "white"], dtype=object), 40),
-]
-t = np.log(table.spike_times(columns))
+from shiftlearn.data.tables import read_csv
+
+table = read_csv(folder / "flowers.csv", target="kind")
+t = np.log(model.spike_times(table.columns))
 iris = table.classes.index("iris")
 others = np.delete(t, iris, axis=1).min(1)
 figure, ax = plt.subplots(figsize=(5, 4.2), layout="constrained")
-for kind, name, marker in zip(range(3), ("rose", "iris", "lily"), "osv", strict=True):
-    part = slice(40 * kind, 40 * kind + 40)
-    ax.scatter(others[part], t[part, iris], label=name, marker=marker, alpha=0.7)
+for number, marker in enumerate("osv"):
+    rows = table.labels == number
+    ax.scatter(others[rows], t[rows, iris], label=table.classes[number], marker=marker, alpha=0.7)
 limits = [min(others.min(), t[:, iris].min()), max(others.max(), t[:, iris].max())]
 ax.plot(limits, limits, ":", color="#7f7f7f")
 ax.set(xlabel="earlier of rose and lily fires (τ)", ylabel="iris fires (τ)")
