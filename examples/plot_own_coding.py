@@ -48,7 +48,7 @@ for coding in ("latency", "rank-order"):
 image = torch.from_numpy(load_digits().images[0] / 16).float().reshape(1, 64)
 figure, axes = plt.subplots(2, 3, figsize=(7.5, 4.4), layout="constrained")
 for row, light in zip(axes, (1.0, 0.5), strict=True):
-    row[0].imshow(light * image.reshape(8, 8), cmap="gray", vmin=0, vmax=1)
+    row[0].imshow(light * image.reshape(8, 8).numpy(), cmap="gray", vmin=0, vmax=1)
     row[0].set_ylabel(f"light × {light:g}")
     for ax, coding in zip(row[1:], ("latency", "rank-order"), strict=True):
         t = sl.to_time(sl.coding.encoder(coding, 2.0)(light * image)).reshape(8, 8).numpy()
