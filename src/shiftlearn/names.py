@@ -66,12 +66,16 @@ def _defined(function: Callable[..., Any] | None) -> object:
 
 
 FEEDBACK: Registry[Pathway | None] = Registry(
-    "feedback", dict.fromkeys(("symmetric", "random", "sign", "none"))
+    "feedback", dict.fromkeys(("symmetric", "random", "aligning", "sign", "none"))
 )  # of a layer; "direct" is one of a network
-CODINGS: Registry[Coding | None] = Registry("coding", dict.fromkeys(("latency", "on-off", "population", "binarised")))
+CODINGS: Registry[Coding | None] = Registry(
+    "coding", dict.fromkeys(("latency", "ink", "on-off", "population", "binarised"))
+)
 MODULATORS = ("error", "reward")
+BASELINES = ("mean", "confidence")  # of the reward
 LOSSES = ("cross-entropy", "published")
 READOUTS = ("z", "t")
+SCHEDULES = ("geometric", "cosine")
 INITIALISATIONS = ("uniform", "data")
 PREPROCESSING = ("none", "edges")
 SCALINGS = ("minmax", "quantile", "robust", "global")

@@ -46,7 +46,7 @@ def has_matrix(name: str) -> bool:
 
 def matrix(name: str, weight: Tensor, fixed: Tensor | None) -> Tensor | None:
     """What carries the error back, (..., in, out); None for the weights themselves."""
-    if fixed is None or name == "random":
+    if fixed is None or name in ("random", "aligning"):
         return fixed
     weight = weight.detach()
     own = FEEDBACK.get(name)
