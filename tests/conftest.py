@@ -33,6 +33,16 @@ def threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture
+def own_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the test registers under a name is gone afterwards."""
+    from shiftlearn import data, names, rules
+
+    for registry in (rules._RULES, names.FEEDBACK, names.CODINGS, data.DATASET_NAMES):
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+        monkeypatch.setattr(registry, "_functions", dict(registry._functions))
+
+
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """Networks of a few neurons are slower on several threads, much slower where other work wants the cores too."""

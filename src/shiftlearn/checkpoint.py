@@ -1,6 +1,6 @@
 """Run folders: settings (JSON), weights and training state (safetensors), written atomically.
 
-=========================  ==========================================================================
+========================== =======================================================================================
 ``config.json``            the resolved recipe, the seed, names of the classes and the scaling of a table's columns;
                            written before the first epoch
 ``metrics.jsonl``          one line an epoch
@@ -12,7 +12,7 @@
 ``roc.csv``                the ROC curve of every class against the rest
 ``repeats.csv``            of repeated runs: when each was solved, and whether it was frozen
 ``metrics.json``           the summary; it is written last and marks the run as finished
-=========================  ==========================================================================
+========================== =======================================================================================
 """
 
 from __future__ import annotations

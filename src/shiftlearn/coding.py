@@ -5,16 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cache, partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from .errors import InputError, unknown_name
+from .errors import InputError
 from .events import SpikeEvents
 from .names import CODINGS
 from .ops import sort_levels
 
-__all__ = ["CODINGS", "binarised", "coded_width", "encoder", "ink", "latency", "on_off", "population"]
+__all__ = [
+    "CODINGS",
+    "Coding",
+    "binarised",
+    "coded_width",
+    "encoder",
+    "ink",
+    "latency",
+    "on_off",
+    "population",
+    "register",
+]
 
 
 def latency(x: Tensor, exponent: float = 2.0) -> Tensor:
@@ -71,8 +83,45 @@ def population(x: Tensor, exponent: float = 2.0, cells: int = 6) -> Tensor:
     return latency(activity, exponent).masked_fill(activity < 0.1, math.inf).flatten(-2)
 
 
+class Coding(NamedTuple):
+    """A registered coding: a function of values and exponent, and how many inputs it makes of each value."""
+
+    function: Callable[[Tensor, float], Tensor]
+    width: int
+
+    def encode(self, x: Tensor, exponent: float) -> Tensor:
+        """(…, n) values, uint8 or in [0, 1], to (…, n · width) of z."""
+        x = x.float() / 255 if x.dtype == torch.uint8 else x
+        z = self.function(x, exponent)
+        if not isinstance(z, Tensor) or z.shape != (*x.shape[:-1], x.shape[-1] * self.width):
+            given = tuple(z.shape) if isinstance(z, Tensor) else type(z).__name__
+            raise InputError(
+                f"a coding of width {self.width} must make {(*x.shape[:-1], x.shape[-1] * self.width)} of "
+                f"{tuple(x.shape)}, got {given}"
+            )
+        return z
+
+
+def register(name: str, function: Callable[[Tensor, float], Tensor], width: int = 1) -> None:
+    """Add a coding under ``name``, which the setting ``coding`` of a recipe may then say.
+
+    ``function(x, exponent)`` gets (…, n) floats from 0 to 1 and the recipe's ``coding_exponent``; it returns
+    (…, n · width) of z = exp(t / tau) > 0, inf for no spike. With a width above 1, the first n inputs are one for each
+    value, and so are the second n: convolutions take these as maps.
+
+    Raises:
+        InputError: ``name`` is taken or no identifier, ``function`` is not callable, or ``width`` is below 1.
+    """
+    if not isinstance(width, int) or width < 1:
+        raise InputError(f"width must be an integer of 1 or more, got {width!r}")
+    CODINGS.register(name, function, Coding(function, width))
+
+
 def coded_width(name: str, features: int, cells: int) -> int:
     """Number of inputs that the coding called ``name`` makes of ``features`` values."""
+    own = CODINGS.get(name)
+    if own is not None:
+        return features * own.width
     return features * {"on-off": 2, "population": cells}.get(name, 1)
 
 
@@ -84,8 +133,9 @@ def encoder(
     ``exponent`` is that of all but "binarised"; ``cells`` is that of "population". The spikes of uint8 inputs are
     sorted by counting, and arrive as SpikeEvents; floats become a tensor of z, and with ``dense`` all do.
     """
-    if name not in CODINGS:
-        raise unknown_name("coding", name, CODINGS)
+    own = CODINGS.get(name)
+    if own is not None:
+        return partial(own.encode, exponent=exponent)
     if name == "population":
         return partial(population, exponent=exponent, cells=cells)
     encode = binarised if name == "binarised" else partial(ink if name == "ink" else latency, exponent=exponent)

@@ -57,7 +57,7 @@ def cross_validate(
     Raises:
         InputError: the dataset is no table, or has a class with fewer rows than there are folds.
     """
-    if recipe.dataset in (*data.DATASETS, "xor") or recipe.spike_trains:
+    if recipe.dataset in (*data.DATASETS, "xor") or data.own(recipe.dataset) or recipe.spike_trains:
         raise InputError(f"--folds is for tables, got {recipe.dataset}")
     if recipe.validation:
         raise InputError(f"validation is not held out from cross-validation, got {recipe.validation}")

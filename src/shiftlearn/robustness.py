@@ -35,7 +35,7 @@ DISTURBANCES: dict[str, tuple[str, tuple[float, ...]]] = {
 
 
 def quantised(shift: Tensor, bits: int) -> Tensor:
-    """The nearest of 2^bits − 1 values, evenly spaced from −max |shift| to max |shift|.
+    """The nearest of 2^bits − 1 values, evenly spaced from −max ``|shift|`` to max ``|shift|``.
 
     Raises:
         InputError: fewer than 2 bits.

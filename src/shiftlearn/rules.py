@@ -20,7 +20,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .errors import InputError, unknown_name
+from .errors import InputError
+from .names import Registry
 
 __all__ = ["Coefficients", "Rule", "coefficients", "get", "names", "register"]
 
@@ -60,7 +61,7 @@ def exact(delta: Tensor, u: Tensor, drive: Tensor, delay: Tensor) -> Coefficient
     return Coefficients(a, a * u, a, delta * u)
 
 
-_RULES: dict[str, Rule] = {"shifting": shifting, "normalized": normalized, "exact": exact}
+_RULES: Registry[Rule] = Registry("rule", {"shifting": shifting, "normalized": normalized, "exact": exact})
 
 
 def register(name: str, function: Rule) -> None:
@@ -73,13 +74,7 @@ def register(name: str, function: Rule) -> None:
     Raises:
         InputError: ``name`` is taken or no identifier, or ``function`` is not callable.
     """
-    if not isinstance(name, str) or not name.replace("-", "_").isidentifier():
-        raise InputError(f"name must be an identifier, got {name!r}")
-    if not callable(function):
-        raise InputError(f"function must be callable, got {function!r}")
-    if name in _RULES:
-        raise InputError(f"rule {name!r} is already registered; choose another name")
-    _RULES[name] = function
+    _RULES.register(name, function, function)
 
 
 def names() -> list[str]:
@@ -89,9 +84,7 @@ def names() -> list[str]:
 
 def get(name: str) -> Rule:
     """The rule registered under ``name``; InputError with the nearest name if there is none."""
-    if name not in _RULES:
-        raise unknown_name("rule", name, _RULES)
-    return _RULES[name]
+    return _RULES.get(name)
 
 
 def coefficients(

@@ -80,16 +80,17 @@ def read(recipe: Recipe, seed: int, data_dir: str | None, parts: Sequence[Litera
     if seed < 0:
         raise InputError(f"seed must be 0 or more, got {seed}")
     name = recipe.dataset
-    if recipe.preprocess != "none" and name not in data.DATASETS:
+    arrays = data.DATASETS.get(name) or data.own(name)
+    if recipe.preprocess != "none" and not arrays:
         raise InputError(f"preprocess is for images, got {recipe.preprocess!r} for {name}")
-    if recipe.translate and name not in data.DATASETS:
+    if recipe.translate and not arrays:
         raise InputError(f"translate is for images, got {recipe.translate} for {name}")
-    if name in data.DATASETS:
+    if arrays:
         loaded = {part: data.load(name, part, data_dir) for part in parts}
         images = np.concatenate([x for x, _ in loaded.values()]) if len(loaded) > 1 else next(iter(loaded.values()))[0]
         labels = np.concatenate([y for _, y in loaded.values()]).astype(np.int64)
         train = np.arange(len(loaded["train"][1]) if "train" in loaded else 0)
-        return Task(images, labels, data.DATASETS[name].classes, train, np.arange(len(train), len(labels)))
+        return Task(images, labels, arrays.classes, train, np.arange(len(train), len(labels)))
     if name == "xor":
         four = np.arange(4)
         return Task(_XOR, np.array([0, 1, 1, 0]), ("0", "1"), four, four)
@@ -134,7 +135,7 @@ def _table(recipe: Recipe) -> Table:
         return load_table(recipe.dataset)
     path = Path(recipe.dataset)
     if not path.suffix and not path.exists():
-        raise unknown_name("dataset", recipe.dataset, [*data.DATASETS, *TABLES, "xor", "tca"])
+        raise unknown_name("dataset", recipe.dataset, data.DATASET_NAMES)
     return read_csv(path, recipe.target or None)
 
 

@@ -119,10 +119,10 @@ def test_opcheck_fire(form: str, dtype: torch.dtype, matrix: bool, lead: tuple[i
 @pytest.mark.parametrize("lead", LEADS)
 @pytest.mark.parametrize("rule", ["shifting", "normalized", "exact", "doubled"])
 def test_adjustments_are_those_of_the_ops_that_they_are_made_of(
-    rule: str, lead: tuple[int, ...], matrix: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+    rule: str, lead: tuple[int, ...], matrix: bool, dtype: torch.dtype, own_names: None
 ) -> None:
     """opcheck, and to the last bit what coefficients, feedback and plasticity give; also for a rule of one's own."""
-    monkeypatch.setitem(rules._RULES, "doubled", lambda delta, *rest: rules.exact(2 * delta, *rest))
+    rules.register("doubled", lambda delta, *rest: rules.exact(2 * delta, *rest))
     events = Events(events_of("dense", dtype))
     shift, delay = weights(dtype, *lead, 6, 3), torch.full((*lead, 3), 1.25, dtype=dtype)
     weight = weights(dtype, *lead, 6, 3).abs() if matrix else None
@@ -240,7 +240,7 @@ def test_compiled_equals_eager(fresh_compiler: None, backend: str, dynamic: bool
 
 
 @pytest.fixture
-def own_rule() -> Iterator[str]:
+def own_rule(own_names: None) -> str:
     """A rule that pulls every causal input towards the neuron's own crossing."""
 
     def pull(delta: Tensor, u: Tensor, drive: Tensor, delay: Tensor) -> rules.Coefficients:
@@ -249,8 +249,7 @@ def own_rule() -> Iterator[str]:
         return rules.Coefficients(a, a * u, a, torch.zeros_like(a))
 
     rules.register("pull-for-tests", pull)
-    yield "pull-for-tests"
-    del rules._RULES["pull-for-tests"]
+    return "pull-for-tests"
 
 
 def test_a_rule_of_ones_own_trains(own_rule: str) -> None:
@@ -279,8 +278,7 @@ def test_a_rule_is_registered_once(own_rule: str) -> None:
     assert own_rule in rules.names()
 
 
-def test_a_rule_may_return_one_tensor_twice_but_no_other_shape(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rules, "_RULES", dict(rules._RULES))  # what is registered here goes again
+def test_a_rule_may_return_one_tensor_twice_but_no_other_shape(own_names: None) -> None:
     rules.register("doubled", lambda delta, u, drive, delay: rules.Coefficients(delta, delta, delta, delta))
     rules.register("flat", lambda delta, u, drive, delay: rules.Coefficients(delta.sum(0), delta, delta, delta))
     z, shift, delay = torch.rand(2, 4) + 1, torch.full((4, 3), 0.5, requires_grad=True), torch.ones(3)

@@ -1,5 +1,6 @@
 """Modules over :mod:`shiftlearn.ops`: layers, pooling, losses, and the steps that follow the optimizer's."""
 
+from . import pathways
 from .conv import EarliestSpikePool2d, ShiftConv2d
 from .direct import DirectFeedback
 from .homeostasis import Homeostasis, project_delays
@@ -22,6 +23,7 @@ __all__ = [
     "causal_share",
     "first_to_fire",
     "initialise",
+    "pathways",
     "perturbed",
     "project_delays",
     "sample_spread",

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from .. import ops, rules
-from ..errors import InputError, unknown_name
+from ..errors import InputError
 from ..events import SpikeEvents
 from ..names import FEEDBACK
+from . import pathways
 
 __all__ = ["FEEDBACK", "ShiftLinear", "shift_layers"]
 
@@ -40,7 +41,7 @@ class ShiftLinear(nn.Module):
         feedback: what carries the error to the inputs: "symmetric" the weights themselves; "random" a fixed,
             non-negative matrix drawn like the initial weights (feedback alignment); "aligning" one that
             changes with the weights (:meth:`align`); "sign" fixed magnitudes with the signs of the weights; "none"
-            nothing.
+            nothing; or a registered one, see :mod:`shiftlearn.nn.pathways`.
         init_scale: weights start as U(0, init_scale / in_features), as published (8).
         min_drive: floor of the drive where the rule divides by it.
         generator: source of the initial values.
@@ -76,8 +77,7 @@ class ShiftLinear(nn.Module):
         super().__init__()
         require_integers(in_features=in_features, out_features=out_features, members=1 if members is None else members)
         rules.get(rule)
-        if feedback not in FEEDBACK:
-            raise unknown_name("feedback", feedback, FEEDBACK)
+        has_matrix = pathways.has_matrix(feedback)
         if not init_scale > 0:
             raise InputError(f"init_scale must be positive, got {init_scale}")
         if not min_drive >= 0:
@@ -88,7 +88,7 @@ class ShiftLinear(nn.Module):
         empty = torch.empty(*lead, in_features, out_features, device=device, dtype=dtype)
         self.shift = nn.Parameter(empty)
         self.delay = nn.Parameter(torch.empty(*lead, out_features, device=device, dtype=dtype))
-        matrix = torch.empty_like(empty) if feedback in ("random", "aligning", "sign") else None
+        matrix = torch.empty_like(empty) if has_matrix else None
         self.register_buffer("feedback_weight", matrix)
         self.reset_parameters(generator)
 
@@ -113,9 +113,7 @@ class ShiftLinear(nn.Module):
         Returns:
             (batch, out) of z, inf for a silent neuron. Its backward leaves the rule's adjustments in ``.grad``.
         """
-        matrix = self.feedback_weight
-        if self.feedback == "sign" and matrix is not None:
-            matrix = matrix * torch.sign(self.shift.detach())
+        matrix = pathways.matrix(self.feedback, self.shift, self.feedback_weight)
         if self.feedback == "none" and isinstance(z, Tensor):
             z = z.detach()
         return ops.fire(z, self.shift, self.delay, matrix, self.rule, self.min_drive)

@@ -68,10 +68,12 @@ def first_spike(events: SpikeEvents, shift: Tensor) -> tuple[Tensor, Tensor, Ten
             are then theirs in order, the same number to each.
 
     Returns:
-        u: (batch, out) crossing, Σ_C w z / (Σ_C w − 1); inf for a silent neuron.
-        count: (batch, out) int32, how many of the row's events lie in the causal set C, one more when the
-            channels at rest do; 0 for a silent neuron. Inputs that are tied exactly are in or out together.
-        drive: (batch, out) Σ_C w − 1, the slope dV/d(t/τ) at the crossing; 0 for a silent neuron.
+        Three tensors of shape (batch, out).
+
+        * u, the crossing Σ_C w z / (Σ_C w − 1); inf for a silent neuron.
+        * count, int32: how many of the row's events lie in the causal set C, one more when the channels at rest do; 0
+          for a silent neuron. Inputs that are tied exactly are in or out together.
+        * drive, Σ_C w − 1, the slope dV/d(t/τ) at the crossing; 0 for a silent neuron.
     """
     _check_weight("shift", shift, events)
     u, count, drive = _ops.first_spike(*_tensors(events), shift)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,10 @@ from ..errors import InputError, unknown_name
 from ..names import (
     BASELINES,
     CODINGS,
+    FEEDBACK,
     INITIALISATIONS,
     LOSSES,
     MODULATORS,
-    PATHWAYS,
     PREPROCESSING,
     READOUTS,
     SCALINGS,
@@ -109,7 +109,8 @@ class Recipe:
     def __post_init__(self) -> None:
         for name, accept, expected in _CHECKS:
             if not accept(getattr(self, name)):
-                raise InputError(f"{name} must be {expected}, got {getattr(self, name)!r}")
+                words = expected if isinstance(expected, str) else expected()
+                raise InputError(f"{name} must be {words}, got {getattr(self, name)!r}")
         if self.modulator == "reward" and self.loss != "cross-entropy":
             raise InputError(f"modulator 'reward' takes the place of the loss: leave loss alone, got {self.loss!r}")
         if self.loss == "published" and self.readout != "z":
@@ -147,23 +148,27 @@ class Recipe:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
 
 
-def _choice(name: str, *valid: str) -> tuple[str, Callable[[Any], bool], str]:
-    return name, lambda x: x in valid, "one of " + ", ".join(valid)
+_Check = tuple[str, Callable[[Any], bool], str | Callable[[], str]]  # a setting, what it accepts, in words
 
 
-_CHECKS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+def _choice(name: str, valid: Collection[str], *more: str) -> _Check:
+    """One of several names. They are looked up when it is asked for, as some can be registered."""
+    return name, lambda x: x in valid or x in more, lambda: "one of " + ", ".join((*valid, *more))
+
+
+_CHECKS: tuple[_Check, ...] = (
     ("layers", lambda x: len(x) >= 2 and min(x) >= 0 and 0 not in x[1:-1], "two or more sizes of 1 or more"),
     ("maps", lambda x: min(x, default=1) >= 1, "sizes of 1 or more"),
-    _choice("feedback", *PATHWAYS),
-    _choice("modulator", *MODULATORS),
-    _choice("baseline", *BASELINES),
-    _choice("coding", *CODINGS),
-    _choice("loss", *LOSSES),
-    _choice("readout", *READOUTS),
-    _choice("schedule", *SCHEDULES),
-    _choice("init", *INITIALISATIONS),
-    _choice("preprocess", *PREPROCESSING),
-    _choice("scaling", *SCALINGS),
+    _choice("feedback", FEEDBACK, "direct"),
+    _choice("modulator", MODULATORS),
+    _choice("baseline", BASELINES),
+    _choice("coding", CODINGS),
+    _choice("loss", LOSSES),
+    _choice("readout", READOUTS),
+    _choice("schedule", SCHEDULES),
+    _choice("init", INITIALISATIONS),
+    _choice("preprocess", PREPROCESSING),
+    _choice("scaling", SCALINGS),
     ("coding_cells", lambda x: x >= 3, "3 or more"),
     ("test_share", lambda x: 0 < x < 1, "between 0 and 1"),
     ("init_share", lambda x: len(x) >= 1 and 0 < min(x) <= max(x) < 1, "between 0 and 1"),

@@ -1,0 +1,191 @@
+"""Rules, pathways, codings and datasets of one's own: the names they go by, and two rules against a plain loop."""
+
+from __future__ import annotations
+
+import json
+import math
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from shiftlearn import coding, data, nn, recipes, tasks, to_time, training
+from shiftlearn.errors import InputError
+from shiftlearn.names import Registry
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+pytestmark = pytest.mark.usefixtures("own_names", "one_thread")
+
+
+def double(weight: Tensor, fixed: Tensor) -> Tensor:
+    return 2 * weight
+
+
+def reverse(x: Tensor, exponent: float) -> Tensor:
+    return torch.exp(exponent * x)
+
+
+def halves(split: str) -> tuple[np.ndarray, np.ndarray]:
+    labels = np.arange(40 if split == "train" else 10) % 2
+    images = np.zeros((len(labels), 4, 4), np.uint8)
+    images[labels == 0, :2] = 255
+    images[labels == 1, 2:] = 255
+    return images, labels
+
+
+class TestRegistry:
+    def test_names_come_in_order_and_lead_to_their_entries(self) -> None:
+        registry = Registry("fruit", {"pear": 1})
+        registry.register("wild-apple", len, 2)
+        assert list(registry) == ["pear", "wild-apple"]
+        assert len(registry) == 2
+        assert "pear" in registry
+        assert registry.get("wild-apple") == 2
+
+    def test_an_unknown_name_is_told_the_nearest_and_all(self) -> None:
+        with pytest.raises(InputError, match=r"unknown fruit 'peer'\. Did you mean 'pear'\? Valid: apple, pear\."):
+            Registry("fruit", {"pear": 1, "apple": 2}).get("peer")
+
+    def test_a_cell_may_run_again(self) -> None:
+        registry: Registry[object] = Registry("fruit", {"pear": 1})
+        for entry in (2, 3):
+
+            def taste() -> None: ...
+
+            registry.register("plum", taste, entry)
+        assert registry.get("plum") == 3
+        for name in ("plum", "pear"):
+            with pytest.raises(InputError, match=f"fruit '{name}' is already registered"):
+                registry.register(name, double, 4)
+
+
+@pytest.mark.parametrize(
+    ("register", "message"),
+    [
+        (lambda: nn.pathways.register("direct", double), "'direct' is already registered"),
+        (lambda: nn.pathways.register("random", double), "'random' is already registered"),
+        (lambda: nn.pathways.register("x y", double), "name must be an identifier, got 'x y'"),
+        (lambda: coding.register("latency", reverse), "coding 'latency' is already registered"),
+        (lambda: coding.register("mine", reverse, width=0), "width must be an integer of 1 or more, got 0"),
+        (lambda: coding.register("mine", "exp"), "function must be callable, got 'exp'"),
+        (lambda: data.register("mnist", halves, "ab"), "classes must be two names or more, got 'ab'"),
+        (lambda: data.register("mnist", halves, ["a", "b"]), "dataset 'mnist' is already registered"),
+        (lambda: data.register("tca", halves, ["a", "b"]), "dataset 'tca' is already registered"),
+    ],
+)
+def test_what_cannot_be_registered(register, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        register()
+
+
+def test_recipes_know_the_names_and_errors_list_them() -> None:
+    recipe = recipes.read("digits")
+    for key in ("coding", "feedback"):
+        with pytest.raises(InputError, match=f"{key} must be one of .*, got 'mine'"):
+            recipes.override(recipe, {key: "mine"})
+    coding.register("mine", reverse)
+    nn.pathways.register("mine", double)
+    assert recipes.override(recipe, {"coding": "mine", "feedback": "mine"}).coding == "mine"
+    with pytest.raises(InputError, match=r"feedback must be one of symmetric, .*, mine, direct, got 'yours'"):
+        recipes.override(recipe, {"feedback": "yours"})
+    data.register("halves", halves, ("top", "bottom"))
+    with pytest.raises(InputError, match=r"unknown dataset 'halve'\. Did you mean 'halves'\? Valid: .*halves"):
+        tasks.read(recipes.override(recipe, {"dataset": "halve"}), 0, None, ["train"])
+
+
+class TestPathway:
+    def test_it_carries_the_error_instead_of_the_weights(self) -> None:
+        nn.pathways.register("double", double)
+        own, plain = (nn.ShiftLinear(4, 3, feedback=name) for name in ("double", "symmetric"))
+        assert own.feedback_weight is not None
+        plain.load_state_dict({"shift": own.shift, "delay": own.delay})
+        z = [torch.rand(5, 4, generator=torch.Generator().manual_seed(0)).add_(1).requires_grad_() for _ in range(2)]
+        for layer, x in zip((own, plain), z, strict=True):
+            layer(x).sum().backward()
+        assert plain.shift.grad is not None
+        assert (z[1].grad != 0).any()
+        torch.testing.assert_close(z[0].grad, 2 * z[1].grad)
+        torch.testing.assert_close(own.shift.grad, plain.shift.grad)
+
+    def test_a_matrix_of_another_shape_is_refused(self) -> None:
+        nn.pathways.register("narrow", lambda weight, fixed: fixed[:1])
+        with pytest.raises(InputError, match=r"feedback must have the shape of shift, \(4, 3\), got \(1, 3\)"):
+            nn.ShiftLinear(4, 3, feedback="narrow")(torch.ones(2, 4))
+
+
+class TestCoding:
+    def test_bytes_arrive_as_values_from_0_to_1(self) -> None:
+        coding.register("reverse", reverse)
+        z = coding.encoder("reverse", 2.0)(torch.tensor([[0, 255]], dtype=torch.uint8))
+        torch.testing.assert_close(z, torch.tensor([[1.0, math.exp(2)]]))
+
+    def test_its_width_makes_the_network(self) -> None:
+        coding.register("twice", lambda x, exponent: torch.exp(exponent * torch.cat([x, 1 - x], -1)), width=2)
+        assert coding.coded_width("twice", 7, 6) == 14
+        coding.register("less", reverse, width=2)
+        with pytest.raises(InputError, match=r"a coding of width 2 must make \(1, 4\) of \(1, 2\), got \(1, 2\)"):
+            coding.encoder("less", 1.0)(torch.zeros(1, 2))
+
+
+class TestDataset:
+    def test_it_trains_by_name(self, tmp_path: Path) -> None:
+        data.register("halves", halves, ("top", "bottom"))
+        settings = {"dataset": "halves", "layers": [0, 8, 0], "epochs": 8, "batch": 8, "lr": 0.02, "init_scale": 8.0}
+        recipe = recipes.override(recipes.read("mnist"), settings)
+        metrics = training.start(recipe, tmp_path / "run", 0, training.Silent())
+        assert metrics["test_accuracy"] == 1
+        assert json.loads((tmp_path / "run" / "config.json").read_text())["classes"] == ["top", "bottom"]
+
+    @pytest.mark.parametrize(
+        ("made", "message"),
+        [
+            (([[1.0]], np.zeros(1, int)), r"samples must be an array .* got list"),
+            ((np.zeros((3, 2)), np.zeros(2, int)), r"labels one \(n,\), got \(3, 2\).* and \(2,\)"),
+            ((np.zeros((2, 2)), np.zeros(2)), "labels must be integers from 0 to 1, got .*float64"),
+            ((np.zeros((2, 2)), np.array([0, 2])), "labels must be integers from 0 to 1, got .* from 0 to 2"),
+        ],
+    )
+    def test_a_loader_that_breaks_its_word(self, made, message: str) -> None:
+        data.register("broken", lambda split: made, ("a", "b"))
+        with pytest.raises(InputError, match=f"broken: .*{message}"):
+            data.load("broken", "train")
+
+
+@pytest.mark.parametrize("delay", [1.0, 1.5])
+def test_the_rules_of_the_example_are_what_they_say(delay: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The window of each, in times, pair by pair."""
+    monkeypatch.setattr(training, "start", lambda *_: (_ for _ in ()).throw(InterruptedError))
+    with pytest.raises(InterruptedError):  # the example's rules, without its training
+        runpy.run_path(str(EXAMPLES / "plot_own_rule.py"))
+    generator = torch.Generator().manual_seed(3)
+    z = torch.exp(2 * torch.rand(6, 5, generator=generator, dtype=torch.float64))
+    z[:, 4] = math.inf
+    shift = torch.randn(5, 4, generator=generator, dtype=torch.float64) + 0.4
+    error = torch.randn(6, 4, generator=generator, dtype=torch.float64)
+    for rule in ("sign-only", "exponential"):
+        layer = nn.ShiftLinear(5, 4, rule, dtype=torch.float64)
+        with torch.no_grad():
+            layer.shift.copy_(shift)
+            layer.delay.fill_(delay)
+        fired = layer(z)
+        heard = torch.where(fired.isfinite(), fired, 0.0)
+        (heard * error).sum().backward()
+        t_in, t_out = to_time(z), to_time(fired.detach())
+        expected = torch.zeros_like(shift)
+        for b in range(6):
+            for j in range(4):
+                t_crossing = t_out[b, j].item() - math.log(delay)
+                for i in range(5):
+                    if not (math.isfinite(t_crossing) and t_in[b, i] <= t_crossing):
+                        continue
+                    if rule == "sign-only":
+                        expected[i, j] += error[b, j] * math.copysign(1, t_in[b, i] - t_out[b, j])
+                    else:
+                        causal = t_in[b] <= t_crossing
+                        slope = shift[causal, j].sum() - 1
+                        expected[i, j] -= error[b, j] / slope * math.exp(t_in[b, i] - t_out[b, j])
+        assert (expected != 0).sum() > 8
+        torch.testing.assert_close(layer.shift.grad, expected)
