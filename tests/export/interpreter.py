@@ -6,10 +6,13 @@ Signals are lists of (time, vector), ascending in time: the strengths of the spi
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
-import nir
 import numpy as np
+import pytest
+
+nir = pytest.importorskip("nir", reason="installed without the extra nir")  # for whoever imports this
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Signal = list[tuple[float, Floats]]
@@ -39,7 +42,7 @@ def run(graph: nir.NIRGraph, times: Floats) -> tuple[Floats, float]:
     signal = [(t, (times == t).astype(np.float64)) for t in np.unique(times[np.isfinite(times)])]
     margin = math.inf
     nodes = chain(graph)
-    for node, after in zip(nodes, nodes[1:], strict=False):
+    for node, after in pairwise(nodes):
         match node:
             case nir.Linear():
                 signal = [(t, node.weight @ x) for t, x in signal]

@@ -141,7 +141,9 @@ def export(
     format: Annotated[str, typer.Option(help="nir: a graph of the neuromorphic intermediate representation.")] = "nir",
     tau: Annotated[
         float | None,
-        typer.Option(help="Synaptic time constant in s; default: that of the spike trains, or 5e-3.", show_default=False),
+        typer.Option(
+            help="Synaptic time constant in s; default: that of the spike trains, or 5e-3.", show_default=False
+        ),
     ] = None,
 ) -> None:
     """Write a trained network for other programs, for example: shiftlearn export runs/first --out first.nir"""

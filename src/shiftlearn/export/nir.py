@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +96,7 @@ def to_nir(model: Model | nn.Module, tau: float | None = None) -> NIRGraph:
     metadata = {"time_unit": "s"}
     if isinstance(model, Model):
         metadata["shiftlearn"] = json.dumps(_description(model))
-    return nir.NIRGraph(nodes=nodes, edges=list(zip(names, names[1:], strict=False)), metadata=metadata)
+    return nir.NIRGraph(nodes=nodes, edges=list(pairwise(names)), metadata=metadata)
 
 
 def _layers(network: nn.Module) -> list[ShiftLinear]:
@@ -104,9 +105,11 @@ def _layers(network: nn.Module) -> list[ShiftLinear]:
     if len(layers) < len(modules) or not layers:
         others = ", ".join(str(m) for m in modules if m not in layers) or "none"
         raise InputError(f"NIR takes networks of single ShiftLinear layers, got {others}")
-    for before, after in zip(layers, layers[1:], strict=False):
+    for before, after in pairwise(layers):
         if before.out_features != after.in_features:
-            raise InputError(f"layers must fit together, got {before.out_features} outputs to {after.in_features} inputs")
+            raise InputError(
+                f"layers must fit together, got {before.out_features} outputs to {after.in_features} inputs"
+            )
     return layers
 
 
@@ -147,8 +150,10 @@ def from_nir(graph: NIRGraph) -> nn.Sequential:
     kinds = [type(node).__name__ for node in nodes]
     if len(kinds) < 6 or kinds != ["Input", *NODES * (len(kinds) // 4), "Output"]:
         raise InputError(f"graph must be Input, {', '.join(NODES)} for each layer, Output; got {', '.join(kinds)}")
-    tau = np.ravel(nodes[2].tau)[:1]
-    layers = []
+    tau = np.ravel(nodes[2].tau)[0]
+    if not tau > 0:
+        raise InputError(f"LI.tau of layer 1 of the graph must be positive, got {tau:g}")
+    layers: list[ShiftLinear] = []
     for start in range(1, len(nodes) - 1, 4):
         linear, li, spiking, axon = nodes[start : start + 4]
         outputs, inputs = linear.weight.shape
@@ -161,8 +166,8 @@ def from_nir(graph: NIRGraph) -> nn.Sequential:
             ("IF.v_threshold", spiking.v_threshold, THRESHOLD),
             ("IF.v_reset", spiking.v_reset, RESET),
         ):
-            if not np.array_equal(given, np.broadcast_to(wanted, outputs)):
-                raise InputError(f"{name} {of_layer} must be {outputs} times {np.float64(wanted):g}, got {given}")
+            if not np.array_equal(given, np.full(outputs, wanted)):
+                raise InputError(f"{name} {of_layer} must be {outputs} times {wanted:g}, got {given}")
         if axon.delay.shape != (outputs,) or not (axon.delay >= 0).all():
             raise InputError(f"Delay.delay {of_layer} must be {outputs} numbers of 0 or more, got {axon.delay}")
         layer = ShiftLinear(inputs, outputs, generator=torch.Generator(), dtype=torch.float64)
@@ -177,7 +182,7 @@ def _chain(graph: NIRGraph) -> list[Any]:
     """The nodes from the input to the output, along the edges; their order in the graph means nothing."""
     follower = dict(graph.edges)
     name = next((name for name, node in graph.nodes.items() if type(node).__name__ == "Input"), None)
-    nodes = []
+    nodes: list[Any] = []
     while name is not None and len(nodes) <= len(graph.nodes):  # more only in a circle
         nodes.append(graph.nodes[name])
         name = follower.get(name)
