@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import sys
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -331,3 +333,12 @@ def test_mistakes_of_the_command(trained, tmp_path, call, monkeypatch, arguments
     assert code == 2
     assert "no run folder" in err
     assert not list(tmp_path.iterdir())
+
+
+def test_the_example_of_the_documentation(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write(sl.load(trained), "digits.nir")
+    text = (Path(__file__).parents[2] / "docs" / "export.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(code, {})
+    assert "layer1_linear 0.005 on-off 3.0 ['0', '1'" in capsys.readouterr().out
