@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import coding, data, diagnostics, nn, ops, rules
+    from . import coding, data, diagnostics, export, nn, ops, rules
     from .checkpoint import load
     from .estimator import ShiftClassifier
     from .events import SpikeEvents, to_time, to_z
@@ -21,6 +21,7 @@ __all__ = [
     "coding",
     "data",
     "diagnostics",
+    "export",
     "load",
     "nn",
     "ops",
@@ -29,7 +30,7 @@ __all__ = [
     "to_z",
 ]
 
-_MODULES = ("coding", "data", "diagnostics", "nn", "ops", "rules")
+_MODULES = ("coding", "data", "diagnostics", "export", "nn", "ops", "rules")
 _NAMES = {
     "ShiftClassifier": "estimator",
     "SpikeEvents": "events",

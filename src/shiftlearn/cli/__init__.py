@@ -163,6 +163,24 @@ def playground(
     make(run, data_dir, out)
 
 
+@app.command()
+def export(
+    run: Annotated[str, typer.Argument(help="A run folder.")],
+    out: Annotated[str, typer.Option(metavar="FILE", help="The file; one that is there is replaced.")],
+    format: Annotated[str, typer.Option(help="nir: a graph of the neuromorphic intermediate representation.")] = "nir",
+    tau: Annotated[
+        float | None,
+        typer.Option(
+            help="Synaptic time constant in s; default: that of the spike trains, or 5e-3.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Write a trained network for other programs, for example: shiftlearn export runs/first --out first.nir"""
+    from .export import write
+
+    write(run, format, out, tau)
+
+
 data_app = typer.Typer(invoke_without_command=True)
 app.add_typer(data_app, name="data")
 

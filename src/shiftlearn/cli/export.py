@@ -1,0 +1,18 @@
+"""``shiftlearn export``: a trained network for other programs."""
+
+from __future__ import annotations
+
+import typer
+
+from .. import checkpoint, export
+
+
+def write(run: str, format: str, out: str, tau: float | None) -> None:
+    """Write the network of a run folder to the file ``out``.
+
+    Raises:
+        InputError: no model there, or what :func:`shiftlearn.export.write` refuses.
+    """
+    model = checkpoint.load(run)
+    export.write(model, out, format, tau)
+    typer.echo(f"{out}: {'-'.join(map(str, model.recipe.layers))} neurons, format {format}")
