@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import coding, data, diagnostics, nn, ops, rules
+    from . import coding, data, diagnostics, nn, ops, plots, rules
     from .checkpoint import load
     from .estimator import ShiftClassifier
     from .events import SpikeEvents, to_time, to_z
@@ -24,12 +24,13 @@ __all__ = [
     "load",
     "nn",
     "ops",
+    "plots",
     "rules",
     "to_time",
     "to_z",
 ]
 
-_MODULES = ("coding", "data", "diagnostics", "nn", "ops", "rules")
+_MODULES = ("coding", "data", "diagnostics", "nn", "ops", "plots", "rules")
 _NAMES = {
     "ShiftClassifier": "estimator",
     "SpikeEvents": "events",

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 from typing import cast
 
 import typer
 
 from ..data import DATASETS, Split, find
 from ..data.tables import TABLES
-from ..errors import InputError
+from .target import target
 
 
 def listing(data_dir: str | None) -> None:
@@ -21,24 +20,12 @@ def listing(data_dir: str | None) -> None:
     typer.echo(f"{'tables':14} {', '.join(TABLES)}\n{'':14} come with scikit-learn; or any CSV file")
 
 
-def _target(out: str, suffix: str) -> Path:
-    """Where to write; refused before the work, not after."""
-    path = Path(out)
-    if path.suffix.lower() != suffix:
-        raise InputError(f"--out must end in {suffix}, got {out!r}")
-    if path.is_dir():
-        raise InputError(f"--out must be a file, {out!r} is a folder")
-    if not path.parent.is_dir():
-        raise InputError(f"--out: the folder {str(path.parent)!r} does not exist")
-    return path
-
-
 def make_tca(trials: int, seed: int, templates: str | None, out: str) -> None:
     from ..data.tca import generate
     from ..data.tca_read import read_mat
     from ..data.tca_write import write_mat
 
-    _target(out, ".mat")
+    target(out, ".mat")
     if templates is None:
         made = generate(trials, seed)
     else:
@@ -58,7 +45,7 @@ def show(
     data_dir: str | None,
     out: str,
 ) -> None:
-    path = _target(out, ".png")
+    path = target(out, ".png")
     from ..checkpoint import write
     from ..data.show import show as draw
 
