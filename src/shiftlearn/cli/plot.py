@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 import typer
 
 from .. import checkpoint, plots, records, tasks
 from ..checkpoint import Config
+from ..coding import encoder
 from ..errors import InputError, unknown_name
 from ..evaluation import read_predictions
 from ..figures import PICTURES, picture, require_matplotlib
@@ -129,7 +131,14 @@ def _roc(wish: _Wish) -> Figure | SubFigure:
 
 def _time(wish: _Wish) -> Figure | SubFigure:
     found = read_predictions(wish.folder)
-    return plots.decision_time(found.times, found.labels, title=f"{wish.name}: how early can one stop? Test samples")
+    recipe, latest = wish.config.recipe, None
+    if not recipe.spike_trains:
+        encode = encoder(recipe.coding, recipe.coding_exponent, recipe.coding_cells, dense=True)
+        z = encode(torch.linspace(0, 1, 256)[:, None])
+        assert isinstance(z, torch.Tensor)
+        latest = float(z[z.isfinite()].max().log())
+    title = f"{wish.name}: how early can one stop? Test samples"
+    return plots.decision_time(found.times, found.labels, latest, title=title)
 
 
 def _weights(wish: _Wish) -> Figure | SubFigure:

@@ -69,6 +69,7 @@ def potential(
         _inputs(below, one)
     axes[0].set_xlim(first, last)
     axes[-1].set_xlabel("time t / τ")
+    figure.align_ylabels(axes)
     handles = {text: handle for ax in axes for handle, text in zip(*ax.get_legend_handles_labels(), strict=True)}
     figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=3)
     where = f"Membrane potentials in layer {number}" + (", the read-out" if number == len(layers) else "")

@@ -90,13 +90,11 @@ def _race(ax: Axes, layer: LayerActivity, classes: tuple[str, ...]) -> list[int]
         ax.hlines(places[among], start, t[among], color=colour, linewidth=1)
         ax.plot(t[among], places[among], "o", color=colour, markersize=4.5)
     ranks = {int(k): rank for rank, k in enumerate(np.argsort(t, kind="stable"), start=1)}
-    for k in range(len(t)):
+    for k in range(len(t)) if len(t) <= _NAMED else map(int, winners):
         if not heard[k]:
             text, at = "silent", start
-        elif ranks[k] <= 3 or k in winners:
-            text, at = f"{t[k]:.3f}" + (" first" if k in winners else f" ({ranks[k]})"), t[k]
         else:
-            continue
+            text, at = f"{t[k]:.3f}  first" if k in winners else f"{t[k]:.3f}  ({ranks[k]})", t[k]
         weight = "bold" if k in winners else "normal"
         ax.annotate(text, (at, k), (6, 0), textcoords="offset points", va="center", fontsize="small", weight=weight)
     ax.set_xlim(left=start)

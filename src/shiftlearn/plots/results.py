@@ -212,11 +212,11 @@ def decision_time(
         # The shares grow, so the first to reach it is when one may stop.
         at = int(np.argmax(right >= share * right[-1]))
         ax.plot([wide[at]], [right[at]], "o", color=colours.ink, markersize=4)
-        text = f"{share:.0%} of it at {wide[at]:.3f} τ"
-        ax.annotate(text, (wide[at], right[at]), (7, -4), textcoords="offset points", va="top", fontsize="small")
+        text = f"{share:.0%} of those right at the end: {wide[at]:.3f} τ"
+        ax.annotate(text, (wide[at], right[at]), (-8, 2), textcoords="offset points", ha="right", fontsize="small")
     if last_input is not None:
-        ax.axvline(last_input, color=colours.faint, linewidth=1, linestyle=":", label=f"last input, {last_input:.3f} τ")
+        ax.axvline(last_input, color=colours.ink, linewidth=1, linestyle=":", label=f"last input, {last_input:.3f} τ")
     ax.set(ylim=(0, 103), xlabel="the race is stopped at t / τ", ylabel=f"share of {len(labels):,} samples / %")
-    ax.legend(loc="center right")
+    ax.legend(loc="lower right", frameon=True, edgecolor="none")
     ax.set_title(title)
     return ax.figure

@@ -45,7 +45,8 @@ def weights(model: Model, figure: Figure | SubFigure | None = None, title: str |
     for number, (layer, (left, right)) in enumerate(zip(layers, axes, strict=True), start=1):
         shift, delay = (p.detach().double().cpu().numpy().ravel() for p in (layer.shift, layer.delay))
         passing = np.log(delay)
-        edges = np.histogram_bin_edges(shift, 80)
+        width = (shift.max() - shift.min()) / 80 or 1.0
+        edges = width * np.arange(np.floor(shift.min() / width), np.ceil(shift.max() / width) + 1)  # one of them is 0
         for among, colour in ((shift < 0, colours.inhibitory), (shift >= 0, colours.excitatory)):
             left.hist(shift[among], edges, color=colour)
         kind = "convolution, " if isinstance(layer, ShiftConv2d) else ""
@@ -54,9 +55,11 @@ def weights(model: Model, figure: Figure | SubFigure | None = None, title: str |
         left.axvline(0, color=colours.faint, linewidth=0.8)
         left.set_ylabel("synapses")
         left.set_yscale("log")  # the few strong synapses do most, and would not be seen
+        left.locator_params(axis="x", nbins=6)
         right.hist(passing, 40, color=colours.categories[2])
         right.set_title(f"{layer.out_features} delays, median {np.median(passing):.3g} τ", fontsize="medium")
         right.set_ylabel("neurons")
+        right.yaxis.get_major_locator().set_params(integer=True)
     axes[-1, 0].set_xlabel("shift (weight) / θ")
     axes[-1, 1].set_xlabel("delay, log d, / τ")
     figure.suptitle("Shifts and delays" if title is None else title, x=0.01, ha="left")
@@ -97,7 +100,7 @@ def receptive_fields(model: Model) -> npt.NDArray[np.float64]:
 def fields(
     model: Model, neurons: Sequence[int] | None = None, ax: Axes | None = None, title: str | None = None
 ) -> Figure | SubFigure:
-    """Draw the receptive fields of neurons of the first layer, all on one scale.
+    """Draw the receptive fields of neurons of the first layer, each on a scale of its own.
 
     Args:
         model: a trained model of images.
@@ -124,13 +127,14 @@ def fields(
     colours = palette(ax)
     for place, neuron in enumerate(chosen):
         top, left = (place // across) * (height + gap), (place % across) * (width + gap)
-        sheet[top : top + height, left : left + width] = images[neuron]
+        # A few strong shifts would leave the others pale.
+        limit = float(np.nanquantile(np.abs(images[neuron]), 0.99)) or 1.0
+        sheet[top : top + height, left : left + width] = images[neuron] / limit
         ax.text(left, top - 0.6, str(neuron), fontsize="xx-small", color=colours.ink, va="bottom")
-    # The few strongest would leave the others pale.
-    limit = float(np.nanquantile(np.abs(images[chosen]), 0.995)) or 1.0
-    image = ax.imshow(sheet, cmap=colours.signed, vmin=-limit, vmax=limit, interpolation="nearest")
-    difference = ", on less off" if model.recipe.coding == "on-off" else ""
-    ax.figure.colorbar(image, ax=ax, label=f"shift (weight) / θ{difference}", extend="both", shrink=0.85)
+    image = ax.imshow(sheet, cmap=colours.signed, vmin=-1, vmax=1, interpolation="nearest")
+    difference = ", on less off," if model.recipe.coding == "on-off" else ""
+    label = f"shift{difference} / the neuron's\n99 % quantile of |shift|"
+    ax.figure.colorbar(image, ax=ax, label=label, extend="both", ticks=[-1, 0, 1], shrink=0.85)
     ax.set_axis_off()
     kind = "kernels" if isinstance(shift_layers(model.network)[0], ShiftConv2d) else "neurons"
     default = f"Receptive fields of {len(chosen)} of the {len(images)} {kind} of layer 1"
