@@ -79,7 +79,7 @@ def plot(
     path = target(f"{wish.name}-{kind}.png" if out is None else out, *PICTURES)
     require_matplotlib()
     if wish.config.repeats and not wish.config.folds:
-        raise InputError(f"{run!r} holds repeated runs, which keep neither weights nor learning curves")
+        raise InputError(f"{run!r} holds repeated runs, which keep nothing to draw")
     with plots.style(dark):
         content = picture(draw(wish), path.suffix.lower())
     checkpoint.write(path, content)

@@ -122,12 +122,13 @@ def _inputs(ax: Axes, one: MembranePotential) -> None:
     colours = palette(ax)
     t = np.log(one.z)
     excites = one.weight >= 0
+    width = float(np.clip(60 / max(len(t), 1), 1, 2.5))
     for among, colour, text in (
         (~one.causal, colours.faint, "input, too late"),
         (one.causal & excites, colours.excitatory, "excitatory input in the causal set"),
         (one.causal & ~excites, colours.inhibitory, "inhibitory input in the causal set"),
     ):
         if among.any():
-            ax.vlines(t[among], 0, one.weight[among], color=colour, linewidth=1, label=text)
+            ax.vlines(t[among], 0, one.weight[among], color=colour, linewidth=width, label=text)
     ax.axhline(0, color=colours.faint, linewidth=0.6)
     ax.set_ylabel("weight / θ")

@@ -72,7 +72,7 @@ def layer_name(layer: LayerActivity, number: int) -> str:
 
 
 def _dots(ax: Axes, t: np.ndarray, neuron: np.ndarray, colour: str) -> None:
-    size = float(np.clip(4e3 / max(len(t), 1), 1, 12))
+    size = float(np.clip(4e3 / max(len(t), 1), 1, 25))
     ax.scatter(t, neuron, s=size, color=colour, linewidths=0, rasterized=len(t) > _VECTORS)
     ax.margins(y=0.04)
 

@@ -94,7 +94,7 @@ def confusion(
         for (row, column), count in np.ndenumerate(counts):
             if count:
                 colour = "black" if shares[row, column] > 20 else "white"
-                size = "xx-small" if many else "small"
+                size = "x-small" if many else "small"
                 ax.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=size)
         long = max(map(len, names)) > 3
         ax.set_xticks(range(len(names)), names, rotation=40 if long else 0, ha="right" if long else "center")
@@ -199,7 +199,7 @@ def decision_time(
     t, known, right = decided(times, labels)
     if not len(t):
         raise InputError("times must hold a spike of one sample or more, got silence alone")
-    ax = ax or new_figure(6.8, 3.8).subplots()
+    ax = ax or new_figure(6.8, 4.4).subplots()
     colours = palette(ax)
     blue, orange = colours.categories[:2]
     pad = 0.05 * max(t[-1] - t[0], 0.1)
@@ -208,15 +208,13 @@ def decision_time(
     ax.step(wide, known, where="post", color=blue, linestyle="--", label=f"decided: {known[-1]:.2f} % at the end")
     ax.step(wide, right, where="post", color=blue, label=f"decided and right: {right[-1]:.2f} % at the end")
     ax.fill_between(wide, right, known, step="post", color=orange, alpha=0.5, linewidth=0, label="decided and wrong")
-    for share in (0.5, 0.99):
-        # The shares grow, so the first to reach it is when one may stop.
-        at = int(np.argmax(right >= share * right[-1]))
-        ax.plot([wide[at]], [right[at]], "o", color=colours.ink, markersize=4)
-        text = f"{share:.0%} of those right at the end: {wide[at]:.3f} τ"
-        ax.annotate(text, (wide[at], right[at]), (-8, 2), textcoords="offset points", ha="right", fontsize="small")
+    # The shares grow, so the first to reach it is when one may stop.
+    marks = [int(np.argmax(right >= share * right[-1])) for share in (0.5, 0.99)]
+    text = f"50 % and 99 % of the right ones: {wide[marks[0]]:.3f} τ, {wide[marks[1]]:.3f} τ"
+    ax.plot(wide[marks], right[marks], "o", color=colours.ink, markersize=5, label=text)
     if last_input is not None:
         ax.axvline(last_input, color=colours.ink, linewidth=1, linestyle=":", label=f"last input, {last_input:.3f} τ")
     ax.set(ylim=(0, 103), xlabel="the race is stopped at t / τ", ylabel=f"share of {len(labels):,} samples / %")
-    ax.legend(loc="lower right", frameon=True, edgecolor="none")
+    ax.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.16), ncols=2)
     ax.set_title(title)
     return ax.figure

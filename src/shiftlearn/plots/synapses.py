@@ -45,18 +45,19 @@ def weights(model: Model, figure: Figure | SubFigure | None = None, title: str |
     for number, (layer, (left, right)) in enumerate(zip(layers, axes, strict=True), start=1):
         shift, delay = (p.detach().double().cpu().numpy().ravel() for p in (layer.shift, layer.delay))
         passing = np.log(delay)
-        width = (shift.max() - shift.min()) / 80 or 1.0
+        width = (shift.max() - shift.min()) / _bins(shift) or 1.0
         edges = width * np.arange(np.floor(shift.min() / width), np.ceil(shift.max() / width) + 1)  # one of them is 0
         for among, colour in ((shift < 0, colours.inhibitory), (shift >= 0, colours.excitatory)):
-            left.hist(shift[among], edges, color=colour)
+            counts, *_ = left.hist(shift[among], edges, color=colour)
+            if max(counts) > 100:  # the few strong synapses do most, and would not be seen
+                left.set_yscale("log")
         kind = "convolution, " if isinstance(layer, ShiftConv2d) else ""
         size = f"layer {number}: {kind}{layer.in_features} × {layer.out_features}"
         left.set_title(f"{size} shifts, {np.mean(shift < 0):.0%} inhibitory", fontsize="medium")
         left.axvline(0, color=colours.faint, linewidth=0.8)
         left.set_ylabel("synapses")
-        left.set_yscale("log")  # the few strong synapses do most, and would not be seen
         left.locator_params(axis="x", nbins=6)
-        right.hist(passing, 40, color=colours.categories[2])
+        right.hist(passing, _bins(passing), color=colours.categories[2])
         right.set_title(f"{layer.out_features} delays, median {np.median(passing):.3g} τ", fontsize="medium")
         right.set_ylabel("neurons")
         right.yaxis.get_major_locator().set_params(integer=True)
@@ -64,6 +65,10 @@ def weights(model: Model, figure: Figure | SubFigure | None = None, title: str |
     axes[-1, 1].set_xlabel("delay, log d, / τ")
     figure.suptitle("Shifts and delays" if title is None else title, x=0.01, ha="left")
     return figure
+
+
+def _bins(values: npt.NDArray[np.float64]) -> int:
+    return int(np.clip(3 * math.sqrt(len(values)), 10, 80))
 
 
 def receptive_fields(model: Model) -> npt.NDArray[np.float64]:
@@ -123,7 +128,7 @@ def fields(
     gap = max(1, width // 9)
     sheet = np.full((down * (height + gap) - gap, across * (width + gap) - gap), np.nan)
     if ax is None:
-        ax = new_figure(0.8 * max(across, 4) + 1.2, 0.8 * down + 0.8).subplots()
+        ax = new_figure(0.8 * max(across, 4) + 1.2, max(0.76 * down + 0.7, 2.2)).subplots()
     colours = palette(ax)
     for place, neuron in enumerate(chosen):
         top, left = (place // across) * (height + gap), (place % across) * (width + gap)
