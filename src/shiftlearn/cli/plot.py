@@ -180,7 +180,7 @@ def _sample(wish: _Wish, model: Model) -> tuple[Values, str]:
     task = tasks.read(model.recipe, model.seed, wish.data_dir, [] if wish.config.folds else ["test"])
     tasks.require_same(task, model.recipe, model.digest)
     chosen = np.arange(len(task.labels)) if wish.config.folds else task.test
-    of = f"the test data of {model.recipe.dataset}"
+    of = model.recipe.dataset if wish.config.folds else f"the test data of {model.recipe.dataset}"
     _require_within(number, len(chosen), of)
     one = chosen[number : number + 1]
     return task.take(one), f"sample {number} of {of}, class {task.classes[int(task.labels[one[0]])]}"

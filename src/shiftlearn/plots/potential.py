@@ -81,7 +81,7 @@ def _name(layer: LayerActivity, neuron: int) -> str:
     if layer.z.ndim == 1:
         return f"neuron {neuron}"
     of_map, row, column = np.unravel_index(neuron, layer.z.shape)
-    return f"neuron {neuron} (map {of_map}, row {row}, column {column})"
+    return f"map {of_map}, row {row}, column {column}"
 
 
 def _span(found: Sequence[MembranePotential]) -> tuple[float, float]:
@@ -108,7 +108,7 @@ def _potential(ax: Axes, one: MembranePotential, first: float, last: float, name
         at = math.log(one.u)
         ax.plot([at], [1], "o", color=colours.excitatory, markersize=6, label="crossing", zorder=3)
         causal = int(one.causal.sum())
-        text = f"{name}: crosses at t = {at:.3f} τ, {causal:,} of {len(one.z):,} inputs in the causal set"
+        text = f"{name}: crosses at {at:.3f} τ; causal set: {causal:,} of {len(one.z):,} inputs"
         if one.delay > 1 + 1e-6:
             sent = at + math.log(one.delay)
             ax.plot([sent], [1], "|", color=colours.excitatory, markersize=12, label="spike after the delay", zorder=3)

@@ -51,10 +51,10 @@ def curves(
             text = f"{name}, {shares[-1]:.2f} % at the end"
             right.plot(epochs, shares, dashes, marker=mark, markersize=3, color=colour, label=text)
     right.set_ylabel("accuracy / %")
-    right.legend(loc="lower right")
+    right.legend()
     for ax in (left, right):
         ax.set_xlabel("epoch")
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         ax.grid(axis="y", color=palette(ax).faint, alpha=0.25)
     figure.suptitle(title, x=0.01, ha="left")
     return figure
@@ -199,7 +199,7 @@ def decision_time(
     t, known, right = decided(times, labels)
     if not len(t):
         raise InputError("times must hold a spike of one sample or more, got silence alone")
-    ax = ax or new_figure(6.8, 4.4).subplots()
+    ax = ax or new_figure(7.5, 4.4).subplots()
     colours = palette(ax)
     blue, orange = colours.categories[:2]
     pad = 0.05 * max(t[-1] - t[0], 0.1)
@@ -210,7 +210,7 @@ def decision_time(
     ax.fill_between(wide, right, known, step="post", color=orange, alpha=0.5, linewidth=0, label="decided and wrong")
     # The shares grow, so the first to reach it is when one may stop.
     marks = [int(np.argmax(right >= share * right[-1])) for share in (0.5, 0.99)]
-    text = f"50 % and 99 % of the right ones: {wide[marks[0]]:.3f} τ, {wide[marks[1]]:.3f} τ"
+    text = f"half of the right: {wide[marks[0]]:.3f} τ, 99 %: {wide[marks[1]]:.3f} τ"
     ax.plot(wide[marks], right[marks], "o", color=colours.ink, markersize=5, label=text)
     if last_input is not None:
         ax.axvline(last_input, color=colours.ink, linewidth=1, linestyle=":", label=f"last input, {last_input:.3f} τ")

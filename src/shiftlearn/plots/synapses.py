@@ -60,6 +60,7 @@ def weights(model: Model, figure: Figure | SubFigure | None = None, title: str |
         right.hist(passing, _bins(passing), color=colours.categories[2])
         right.set_title(f"{layer.out_features} delays, median {np.median(passing):.3g} τ", fontsize="medium")
         right.set_ylabel("neurons")
+        right.locator_params(axis="x", nbins=5)
         right.yaxis.get_major_locator().set_params(integer=True)
     axes[-1, 0].set_xlabel("shift (weight) / θ")
     axes[-1, 1].set_xlabel("delay, log d, / τ")
