@@ -72,9 +72,10 @@ def test_the_potential_touches_threshold_where_the_reference_says(seed):
     assert total - 1 == pytest.approx(drive)
 
 
-@pytest.mark.parametrize(
-    "settings", [{}, {"layers": [784, 10], "maps": [3, 4], "padding": 1, "init_scale": 8.0}, {"feedback": "direct"}]
-)
+CONVOLUTIONS = {"layers": [784, 10], "maps": [3, 4], "padding": 1, "init_scale": 8.0}
+
+
+@pytest.mark.parametrize("settings", [{}, CONVOLUTIONS, {"feedback": "direct"}], ids=["plain", "maps", "direct"])
 def test_layers_fire_as_the_network_does(digits, settings):
     model = make(**settings)
     image = digits["test"][0][:1]

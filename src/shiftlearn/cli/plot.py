@@ -114,7 +114,7 @@ def _curves(wish: _Wish) -> Figure | SubFigure:
                 line[key] + 0
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is damaged: {type(error).__name__}: {error}") from None
-    return plots.curves(lines, title=f"{wish.name}: learning curves, {len(lines)} epochs")
+    return plots.curves(lines, title=f"{wish.name}: learning curves")
 
 
 def _confusion(wish: _Wish) -> Figure | SubFigure:
