@@ -122,9 +122,11 @@ def style(dark: bool = False) -> Iterator[None]:
 
 def palette(of: Axes | Figure | SubFigure) -> Palette:
     """The colours that are seen on the background of axes or a figure."""
-    from matplotlib.colors import to_rgb
+    from matplotlib.colors import to_rgba
 
-    red, green, blue = to_rgb(of.get_facecolor())
+    red, green, blue, opacity = to_rgba(of.get_facecolor())
+    if opacity == 0:  # as parts of figures are
+        red, green, blue, _ = to_rgba(of.figure.get_facecolor())
     return _DARK if 0.299 * red + 0.587 * green + 0.114 * blue < 0.5 else _LIGHT
 
 

@@ -238,6 +238,8 @@ def test_axes_and_parts_of_figures_can_be_drawn_into(model, image):
     figure = Figure()
     left, right = figure.subfigures(1, 2)
     assert plots.weights(model, figure=left) is left
+    assert to_hex(left.axes[1].patches[0].get_facecolor()) == "#009e73"
+    assert to_hex(left.axes[0].patches[-1].get_facecolor()) == "#d55e00"  # for a white background
     ax = right.subplots()
     assert plots.decision_time(TIMES, LABELS, ax=ax) is right
     assert ax.lines

@@ -175,25 +175,22 @@ def _sample(wish: _Wish, model: Model) -> tuple[Values, str]:
     if wish.file is not None:
         [(names, values)] = read(model, [wish.file])
         _require_within(number, len(names), wish.file)
-        return _take(values, number), names[number]
+        one = slice(number, number + 1)
+        sample = tuple(column[one] for column in values) if isinstance(values, list | tuple) else values[one]
+        return sample, names[number]
     # A cross-validation tests with every row of its table.
     task = tasks.read(model.recipe, model.seed, wish.data_dir, [] if wish.config.folds else ["test"])
     tasks.require_same(task, model.recipe, model.digest)
     chosen = np.arange(len(task.labels)) if wish.config.folds else task.test
     of = model.recipe.dataset if wish.config.folds else f"the test data of {model.recipe.dataset}"
     _require_within(number, len(chosen), of)
-    one = chosen[number : number + 1]
-    return task.take(one), f"sample {number} of {of}, class {task.classes[int(task.labels[one[0]])]}"
+    row = chosen[number : number + 1]
+    return task.take(row), f"sample {number} of {of}, class {task.classes[int(task.labels[row[0]])]}"
 
 
 def _require_within(number: int, count: int, of: str) -> None:
     if not 0 <= number < count:
         raise InputError(f"--sample must lie in 0 to {count - 1}, the samples of {of}, got {number}")
-
-
-def _take(values: Values, number: int) -> Values:
-    one = slice(number, number + 1)
-    return tuple(column[one] for column in values) if isinstance(values, list | tuple) else values[one]
 
 
 _OF_A_SAMPLE = ("sample", "input", "data-dir")

@@ -36,7 +36,7 @@ def potential(
     """Draw how the membrane potential of some neurons reaches threshold for one sample.
 
     Below each potential are the inputs at their times, as high as their weights: those in the causal set in colour,
-    those that come too late in grey. After its spike the potential is what it would be without (dashed).
+    those that come too late in grey. After its spike the potential is what it would be without (dotted).
 
     Args:
         model: a trained model.
@@ -109,7 +109,7 @@ def _potential(ax: Axes, one: MembranePotential, first: float, last: float, name
         ax.plot([at], [1], "o", color=colours.excitatory, markersize=6, label="crossing", zorder=3)
         causal = int(one.causal.sum())
         text = f"{name}: crosses at {at:.3f} τ; causal set: {causal:,} of {len(one.z):,} inputs"
-        if one.delay > 1 + 1e-6:
+        if abs(one.delay - 1) > 1e-6:
             sent = at + math.log(one.delay)
             ax.plot([sent], [1], "|", color=colours.excitatory, markersize=12, label="spike after the delay", zorder=3)
             text += f"; spike at {sent:.3f} τ"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-__all__ = ["layer_name", "raster"]
+__all__ = ["raster"]
 
 _VECTORS = 5000  # marks; more of them are drawn as pixels, in files of vectors too
 _NAMED = 30  # output neurons
@@ -50,7 +50,9 @@ def raster(
     for number, (ax, layer) in enumerate(zip(axes[1:-1], layers[:-1], strict=True), start=1):
         z, neuron = spikes(layer.z.reshape(1, -1))
         _dots(ax, np.log(z), neuron, colours[number % len(colours)])
-        ax.set_title(f"{layer_name(layer, number)}: {len(z):,} fire", fontsize="medium")
+        size = " × ".join(map(str, layer.z.shape))
+        kind = "neurons" if layer.z.ndim == 1 else "(maps × rows × columns)"
+        ax.set_title(f"layer {number}, {size} {kind}: {len(z):,} fire", fontsize="medium")
         ax.set_ylabel("neuron")
     winners = _race(axes[-1], layers[-1], model.classes)
     axes[-1].set_xlabel("time t / τ")
@@ -61,14 +63,6 @@ def raster(
     answer = f"{model.classes[winners[0]]} fires first" if winners else "no output neuron fires"
     figure.suptitle(f"One sample through the network: {answer}" if title is None else title, x=0.01, ha="left")
     return figure
-
-
-def layer_name(layer: LayerActivity, number: int) -> str:
-    """What a layer is called in a picture."""
-    if layer.z.ndim == 1:
-        return f"layer {number}, {layer.neurons} neurons"
-    maps, rows, columns = layer.z.shape
-    return f"layer {number}, {maps} maps of {rows} × {columns}"
 
 
 def _dots(ax: Axes, t: np.ndarray, neuron: np.ndarray, colour: str) -> None:
