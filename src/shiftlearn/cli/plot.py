@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from ..errors import InputError, unknown_name
 from ..evaluation import read_predictions
 from ..figures import PICTURES, picture, require_matplotlib
 from ..model import Model
+from ..nn import shift_layers
 from .predict import Values, read
 from .target import target
 
@@ -102,18 +102,17 @@ def _numbers(text: str | None) -> list[int] | None:
 
 
 def _curves(wish: _Wish) -> Figure | SubFigure:
-    path = wish.folder / checkpoint.LOG
     if wish.config.folds:
         raise InputError(f"{str(wish.folder)!r} is a cross-validation, which keeps no learning curves")
-    if not path.is_file() or not path.stat().st_size:
+    lines = checkpoint.read_log(wish.folder)
+    if not lines:
         raise InputError(f"{str(wish.folder)!r} holds no epoch in {checkpoint.LOG}")
     try:
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         for line in lines:
             for key in ("epoch", "loss", "train_accuracy"):
                 line[key] + 0
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is damaged: {type(error).__name__}: {error}") from None
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{wish.folder / checkpoint.LOG} is damaged: {type(error).__name__}: {error}") from None
     return plots.curves(lines, title=f"{wish.name}: learning curves")
 
 
@@ -158,7 +157,7 @@ def _raster(wish: _Wish) -> Figure | SubFigure:
 def _potential(wish: _Wish) -> Figure | SubFigure:
     model = checkpoint.load(wish.folder)
     x, name = _sample(wish, model)
-    number = len(plots.activity(model, x)) if wish.layer is None else wish.layer
+    number = len(shift_layers(model.network)) if wish.layer is None else wish.layer
     title = f"{wish.name}, layer {number}: {name}, {_answer(model, x)}"
     return plots.potential(model, x, wish.layer, wish.neurons, title=title)
 

@@ -57,7 +57,7 @@ def read(model: Model, files: list[str]) -> list[tuple[list[str], Values]]:
         return [_named(file, table, len(table[0]), start=1) for file, table in zip(files, tables, strict=True)]
     if model.recipe.dataset not in data.DATASETS:
         raise InputError(
-            f"predict takes models of images, tables or spike trains, this one is of {model.recipe.dataset}"
+            f"files of samples are for models of images, tables or spike trains, this one is of {model.recipe.dataset}"
         )
     samples = list(read_samples(files, SIDE * SIDE, (SIDE, SIDE)))
     found: list[tuple[list[str], Values]] = []
