@@ -278,7 +278,12 @@ def test_repeat_xor(call, place):
 
 def test_predict_of_xor(call, fails):
     assert call("train", "xor", "--epochs", 2, "--out", "run")[0] == 0
-    fails("predict takes models of images, tables or spike trains, this one is of xor", "predict", "run", "trees.csv")
+    fails(
+        "files of samples are for models of images, tables or spike trains, this one is of xor",
+        "predict",
+        "run",
+        "trees.csv",
+    )
 
 
 def test_predict_of_repeated_xor(call, fails):

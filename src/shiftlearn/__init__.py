@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import coding, data, diagnostics, export, nn, ops, rules
+    from . import coding, data, diagnostics, export, nn, ops, plots, rules
     from .checkpoint import load
     from .estimator import ShiftClassifier
     from .events import SpikeEvents, to_time, to_z
@@ -25,12 +25,13 @@ __all__ = [
     "load",
     "nn",
     "ops",
+    "plots",
     "rules",
     "to_time",
     "to_z",
 ]
 
-_MODULES = ("coding", "data", "diagnostics", "export", "nn", "ops", "rules")
+_MODULES = ("coding", "data", "diagnostics", "export", "nn", "ops", "plots", "rules")
 _NAMES = {
     "ShiftClassifier": "estimator",
     "SpikeEvents": "events",

@@ -11,7 +11,7 @@ import numpy as np
 
 from . import checkpoint, recipes, records, rules
 from .errors import InputError
-from .figures import new_figure
+from .figures import new_figure, palette
 from .recipes import Recipe
 from .sweep import Cell
 
@@ -80,12 +80,12 @@ def draw(rows: Sequence[dict[str, Any]], title: str) -> Figure:
     names = [f"{row['rule']}, {row['feedback']}, {row['modulator']}" for row in rows]
     means, sds = ([100 * row[key] for row in rows] for key in ("accuracy_mean", "accuracy_sd"))
     places = range(len(rows))
-    axes.errorbar(means, places, xerr=sds, fmt="o", color="#0072B2", capsize=3)
+    axes.errorbar(means, places, xerr=sds, fmt="o", color=palette(axes).categories[0], capsize=3)
     for place, mean, sd in zip(places, means, sds, strict=True):
         axes.annotate(f"{mean:.2f} ± {sd:.2f}", (1.02, place), xycoords=("axes fraction", "data"), va="center")
     axes.set_yticks(places, names)
     axes.set_ylim(len(rows) - 0.5, -0.5)  # the best on top
-    axes.grid(axis="x", color="#dddddd")
+    axes.grid(axis="x", color=palette(axes).faint, alpha=0.25)
     axes.set_axisbelow(True)
     axes.set_xlabel("test accuracy / %, mean ± sd over seeds")
     axes.set_title(title, loc="left")

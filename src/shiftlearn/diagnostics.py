@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from . import ops
 from .errors import InputError
 from .events import SpikeEvents
-from .figures import new_figure
+from .figures import new_figure, palette
 from .nn import ShiftLinear, causal_share, sample_spread
 
 if TYPE_CHECKING:
@@ -89,18 +89,19 @@ def draw(rows: list[dict[str, Any]], title: str) -> Figure:
     figure = new_figure(9, 3)
     times, spreads, shares = figure.subplots(1, 3)
     layers = [row["layer"] for row in rows]
+    blue, orange = palette(figure).categories[:2]
 
     def of(name: str) -> list[float]:
         return [np.nan if row[name] is None else row[name] for row in rows]
 
-    times.fill_between(layers, of("t_5"), of("t_95"), color="#0072B2", alpha=0.25, label="5 to 95 %")
-    times.plot(layers, of("t_50"), "o-", color="#0072B2", label="median")
+    times.fill_between(layers, of("t_5"), of("t_95"), color=blue, alpha=0.25, label="5 to 95 %")
+    times.plot(layers, of("t_50"), "o-", color=blue, label="median")
     times.set_ylabel("spike time / τ")
-    spreads.plot(layers, of("neuron_sd"), "o-", color="#0072B2", label="sd over samples")
-    spreads.plot(layers, of("spread"), "s--", color="#D55E00", label="spread: tells samples apart")
+    spreads.plot(layers, of("neuron_sd"), "o-", color=blue, label="sd over samples")
+    spreads.plot(layers, of("spread"), "s--", color=orange, label="spread: tells samples apart")
     spreads.set_ylabel("spread of spike times / τ")
-    shares.plot(layers, of("causal_share"), "o-", color="#0072B2", label="inputs in the causal set")
-    shares.plot(layers, of("silent"), "s--", color="#D55E00", label="silent")
+    shares.plot(layers, of("causal_share"), "o-", color=blue, label="inputs in the causal set")
+    shares.plot(layers, of("silent"), "s--", color=orange, label="silent")
     shares.set_ylabel("share")
     for axes in (times, spreads, shares):
         axes.set_xlabel("layer")

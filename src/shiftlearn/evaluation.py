@@ -14,11 +14,14 @@ import numpy.typing as npt
 import torch
 
 from . import checkpoint, records, tasks
+from .errors import InputError
 from .model import Model
 from .nn import first_to_fire, spike_time_scores
 from .recipes import Recipe
 
-__all__ = ["Evaluation", "about", "evaluate", "judge", "write_records", "write_results"]
+__all__ = ["Evaluation", "about", "evaluate", "judge", "read_predictions", "write_records", "write_results"]
+
+PREDICTIONS = "test_predictions.csv"
 
 
 @dataclass(frozen=True)
@@ -92,12 +95,37 @@ def write_records(
     rows = [[*names, "label", "predicted", *(f"score_{k}" for k in numbers), *(f"z_{k}" for k in numbers)]]
     for key, *row in zip(keys, found.labels, found.predicted, found.scores, found.times, strict=True):
         rows.append([*map(str, key), *map(str, row[:2]), *map(str, row[2]), *map(str, row[3])])
-    _write_csv(folder / "test_predictions.csv", rows)
+    _write_csv(folder / PREDICTIONS, rows)
     matrix = [[name, *map(str, counts)] for name, counts in zip(classes, found.confusion(), strict=True)]
     _write_csv(folder / "confusion_matrix.csv", [["true \\ predicted", *classes], *matrix])
     arguments = found.labels, found.scores, classes
     checkpoint.write(folder / "roc.csv", records.as_csv(records.roc(*arguments)))
     checkpoint.write(folder / "classes.csv", records.as_csv(found.per_class(classes)))
+
+
+def read_predictions(folder: Path) -> Evaluation:
+    """What :func:`write_records` wrote of the samples of a run.
+
+    Raises:
+        InputError: the file is not there, or is damaged.
+    """
+    path = folder / PREDICTIONS
+    if not path.is_file():
+        raise InputError(f"{str(folder)!r} holds no {PREDICTIONS}, which a run writes at its end")
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            header, *rows = csv.reader(file)
+        begin = header.index("label")
+        cells = np.array([row[begin:] for row in rows], dtype=np.float64)
+        scores, times = np.split(cells[:, 2:].astype(np.float32), 2, axis=1)
+        if (scores.shape[1], len(header)) != (times.shape[1], begin + cells.shape[1]):
+            raise ValueError("scores and spike times differ in number")
+        labels, predicted = cells[:, :2].T.astype(np.int64)
+        if not 0 <= min(labels.min(), predicted.min()) <= max(labels.max(), predicted.max()) < scores.shape[1]:
+            raise ValueError("a class that is none")
+    except (ValueError, IndexError) as error:
+        raise InputError(f"{path} is damaged: {type(error).__name__}: {error}") from None
+    return Evaluation(labels, predicted, times, scores)
 
 
 def _write_csv(path: Path, rows: Sequence[Sequence[str]]) -> None:

@@ -146,7 +146,7 @@ class _Run:
         """Restore the last whole epoch, and leave no lines of later ones."""
         stored = checkpoint.load_state(folder, self.learner.state, self.learner.optimizer)
         progress = stored or {"epoch": 0, "seconds": 0.0}
-        log = _read_log(folder)[: progress["epoch"]]
+        log = checkpoint.read_log(folder)[: progress["epoch"]]
         checkpoint.write(folder / checkpoint.LOG, "".join(json.dumps(line) + "\n" for line in log).encode())
         return progress
 
@@ -251,15 +251,3 @@ def _device(name: str) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
         raise InputError(f"device {name!r} cannot be used here: {str(error).splitlines()[0]}") from None
     return device
-
-
-def _read_log(folder: Path) -> list[dict[str, Any]]:
-    path = folder / checkpoint.LOG
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
-    records = []
-    for line in lines:
-        try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:  # cut off by a crash: that epoch has no checkpoint either
-            break
-    return records

@@ -99,6 +99,34 @@ def inspect(
 
 
 @app.command()
+def plot(
+    run: Annotated[str, typer.Argument(help="A run folder.")],
+    kind: Annotated[str, typer.Argument(help="curves, raster, potential, weights, confusion, roc, fields or time.")],
+    out: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A .png, .svg or .pdf; default: RUN-KIND.png in this folder.")
+    ] = None,
+    sample: Annotated[
+        int | None, typer.Option(metavar="N", help="raster, potential: this one of the test data, from 0.")
+    ] = None,
+    file: Annotated[
+        str | None, typer.Option("--input", metavar="FILE", help="raster, potential: of the samples in this file.")
+    ] = None,
+    layer: Annotated[
+        int | None, typer.Option(metavar="N", help="potential: of this layer, from 1; default: the last.")
+    ] = None,
+    neurons: Annotated[
+        str | None, typer.Option(metavar="LIST", help="potential, fields: of these, such as 0,3,8-11.")
+    ] = None,
+    dark: Annotated[bool, typer.Option("--dark", help="For dark backgrounds.")] = False,
+    data_dir: Annotated[str | None, typer.Option(help="Folder that holds mnist/, fashion-mnist/.")] = None,
+) -> None:
+    """Draw what a network learned and does, for example: shiftlearn plot runs/first raster --sample 7"""
+    from .plot import plot as draw
+
+    draw(run, kind, out, sample, file, layer, neurons, dark, data_dir)
+
+
+@app.command()
 def compare(
     recipe: Annotated[str, typer.Argument(help="A recipe of the package, or a .toml file.")],
     rules: Annotated[str, typer.Option(help="Local rules.")] = "shifting,normalized,exact",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import typer
 from .. import comparison, recipes, sweep
 from ..checkpoint import write
 from ..errors import InputError
+from ..figures import picture, style
 from .printing import print_table
 from .train import read_settings
 
@@ -53,13 +53,12 @@ def compare(
     print_table(table)
     typer.echo(f"as CSV: {folder / 'comparison.csv'}")
     try:
-        figure = comparison.draw(rows, f"{Path(name).stem}, {recipe.epochs} epochs")
+        with style():
+            content = picture(comparison.draw(rows, f"{Path(name).stem}, {recipe.epochs} epochs"), ".png")
     except InputError as error:  # the runs are whole without a picture
         typer.echo(f"not drawn: {error}")
         return
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=150)
-    write(folder / "comparison.png", content.getvalue())
+    write(folder / "comparison.png", content)
     typer.echo(f"drawn: {folder / 'comparison.png'}")
 
 

@@ -9,7 +9,7 @@ import typer
 
 from ..data import DATASETS, Split, find
 from ..data.tables import TABLES
-from .files import target
+from .target import target
 
 
 def listing(data_dir: str | None) -> None:

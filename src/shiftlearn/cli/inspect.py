@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-from pathlib import Path
 from typing import Any
 
 import typer
@@ -11,7 +9,9 @@ import typer
 from .. import checkpoint, records, tasks
 from ..diagnostics import draw, layer_report
 from ..errors import InputError
+from ..figures import picture, require_matplotlib, style
 from .printing import print_table
+from .target import target
 
 _SHARES = ("silent", "always_silent", "causal_share")
 
@@ -26,9 +26,9 @@ def inspect(run: str, samples: int, data_dir: str | None, out: str | None) -> No
 
     if samples < 1:
         raise InputError(f"--samples must be 1 or more, got {samples}")
-    path = None if out is None else Path(out)
-    if path is not None and path.suffix.lower() not in (".csv", ".png"):
-        raise InputError(f"--out must end in .csv or .png, got {out!r}")
+    path = None if out is None else target(out, ".csv", ".png")
+    if path is not None and path.suffix.lower() == ".png":
+        require_matplotlib()
     model = checkpoint.load(run)
     task = tasks.read(model.recipe, model.seed, data_dir, ["train"])
     tasks.require_same(task, model.recipe, model.digest)
@@ -43,9 +43,8 @@ def inspect(run: str, samples: int, data_dir: str | None, out: str | None) -> No
         return
     content = records.as_csv(rows)
     if path.suffix.lower() == ".png":
-        picture = io.BytesIO()
-        draw(rows, str(run)).savefig(picture, format="png", dpi=150)
-        content = picture.getvalue()
+        with style():
+            content = picture(draw(rows, str(run)), ".png")
     checkpoint.write(path, content)
     typer.echo(f"written: {path}")
 

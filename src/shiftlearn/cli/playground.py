@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from .. import checkpoint, tasks
-from .files import target
+from .target import target
 
 
 def playground(run: str, data_dir: str | None, out: str) -> None:

@@ -25,9 +25,10 @@ from ..nn import first_to_fire, spike_time_scores
 from ..samples import read_samples
 from .printing import print_table
 
-__all__ = ["predict", "rows", "show"]
+__all__ = ["predict", "read", "rows", "show"]
 
 Row = dict[str, Any]
+Values = npt.NDArray[np.generic] | Sequence[Column] | Trials
 
 
 def predict(run: str, files: list[str], as_json: bool) -> None:
@@ -39,44 +40,38 @@ def predict(run: str, files: list[str], as_json: bool) -> None:
     model = checkpoint.load(run)
     if not files:
         raise InputError("name one file of samples or more")
+    show([row for names, values in read(model, files) for row in rows(names, model, values)], as_json)
+
+
+def read(model: Model, files: list[str]) -> list[tuple[list[str], Values]]:
+    """The samples in some files, with their names: as many at a time as one array or table holds.
+
+    Raises:
+        InputError: a file does not hold what the model takes.
+    """
     if model.recipe.spike_trains:
-        found = _of_trials(model, files)
-    else:
-        found = _of_table(model, files) if model.features else _of_images(model, files)
-    show(found, as_json)
-
-
-def _of_images(model: Model, files: list[str]) -> list[Row]:
+        return [_named(file, trials, len(trials)) for file, trials in zip(files, map(read_trials, files), strict=True)]
+    if model.features is not None:
+        names, numeric = model.features.names, model.features.numeric
+        tables = [read_rows(file, names, numeric) for file in files]
+        return [_named(file, table, len(table[0]), start=1) for file, table in zip(files, tables, strict=True)]
     if model.recipe.dataset not in data.DATASETS:
         raise InputError(
-            f"predict takes models of images, tables or spike trains, this one is of {model.recipe.dataset}"
+            f"files of samples are for models of images, tables or spike trains, this one is of {model.recipe.dataset}"
         )
     samples = list(read_samples(files, SIDE * SIDE, (SIDE, SIDE)))
-    found: list[Row] = []
+    found: list[tuple[list[str], Values]] = []
     for _, group in groupby(samples, key=lambda sample: sample[1].dtype):  # one array holds values of one kind
-        names, values = zip(*group, strict=True)
-        found += rows(names, model, np.stack(values))
+        image_names, values = zip(*group, strict=True)
+        found.append((list(image_names), np.stack(values)))
     return found
 
 
-def _of_table(model: Model, files: list[str]) -> list[Row]:
-    assert model.features is not None
-    read = [(Path(file), read_rows(file, model.features.names, model.features.numeric)) for file in files]
-    found: list[Row] = []
-    for path, columns in read:
-        found += rows([f"{path.name}[{k}]" for k in range(1, len(columns[0]) + 1)], model, columns)
-    return found
+def _named(file: str, values: Values, count: int, start: int = 0) -> tuple[list[str], Values]:
+    return [f"{Path(file).name}[{k}]" for k in range(start, start + count)], values
 
 
-def _of_trials(model: Model, files: list[str]) -> list[Row]:
-    read = [(Path(file), read_trials(file)) for file in files]
-    found: list[Row] = []
-    for path, trials in read:
-        found += rows([f"{path.name}[{k}]" for k in range(len(trials))], model, trials)
-    return found
-
-
-def rows(names: Sequence[str], model: Model, values: npt.NDArray[np.generic] | Sequence[Column] | Trials) -> list[Row]:
+def rows(names: Sequence[str], model: Model, values: Values) -> list[Row]:
     """Classify samples.
 
     Args:

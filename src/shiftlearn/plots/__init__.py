@@ -1,0 +1,31 @@
+"""Drawings of networks and of what they do; they need the extra ``plots``, which is matplotlib.
+
+Functions that fill one pair of axes take ``ax``, the others ``figure`` (a figure of matplotlib or a part of one); None
+makes a new figure. All return the figure. Colours follow the background; :func:`style` sets the rest of the look. Times
+are t / τ = log z.
+"""
+
+from ..figures import style
+from .activity import LayerActivity, MembranePotential, activity, membrane_potential
+from .potential import potential
+from .raster import raster
+from .results import confusion, curves, decided, decision_time, roc
+from .synapses import fields, receptive_fields, weights
+
+__all__ = [
+    "LayerActivity",
+    "MembranePotential",
+    "activity",
+    "confusion",
+    "curves",
+    "decided",
+    "decision_time",
+    "fields",
+    "membrane_potential",
+    "potential",
+    "raster",
+    "receptive_fields",
+    "roc",
+    "style",
+    "weights",
+]
