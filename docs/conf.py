@@ -8,7 +8,6 @@ inventories of other projects, and names of torch, NumPy and scikit-learn become
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -66,7 +65,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": "gallery",
     "within_subsection_order": "order.as_listed",
     "abort_on_example_error": True,
-    "ignore_pattern": r"__init__" if importlib.util.find_spec("shiftlearn.export") else r"plot_export",
+    "ignore_pattern": r"__init__",
     "show_memory": False,
     "show_signature": False,
     "copyfile_regex": r"",

@@ -21,7 +21,6 @@ def test_it_runs_and_draws(path: Path, monkeypatch: pytest.MonkeyPatch, own_name
 
     if path.stem == "plot_export":
         pytest.importorskip("nir")
-        pytest.importorskip("shiftlearn.export")
     shown = []
     monkeypatch.setattr(pyplot, "show", lambda: shown.append(len(pyplot.get_fignums())))
     torch.manual_seed(0)
