@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,7 +15,7 @@ from torch import Tensor
 from . import checkpoint, rules, tasks
 from .baselines import of_trials
 from .distributed import ALONE, World
-from .errors import InputError
+from .errors import InputError, RunWarning
 from .evaluation import evaluate, write_results
 from .events import SpikeEvents
 from .learner import Learner, random_state
@@ -123,13 +124,13 @@ class _Run:
             initialise(self.network, inputs, self.recipe.init_share, self.recipe.init_spread, generator)
         self.learner = Learner(self.network, self.recipe)
         self.frozen = False
-        self.delays = [delay.detach().clone() for delay in self._delays()]
         self.batches = -(-train // recipe.batch)
 
     def finish(self, folder: Path, reporter: Reporter) -> dict[str, Any]:
         """Train the epochs that are left, then read the test set and write the results."""
         progress = self.world.first(lambda: self._begin(folder))
         self.learner.join(self.world)
+        self.delays = [delay.detach().clone() for delay in self._delays()]
         for epoch in range(progress["epoch"] + 1, self.recipe.epochs + 1):
             if progress.get("frozen"):
                 break
@@ -142,8 +143,13 @@ class _Run:
 
     def _begin(self, folder: Path) -> dict[str, Any]:
         """Restore the last whole epoch, and leave no lines of later ones."""
+        for path in checkpoint.unfinished(folder):
+            path.unlink()
         progress = checkpoint.load_state(folder, self.network, self.learner.optimizer) or {"epoch": 0, "seconds": 0.0}
-        log = _read_log(folder)[: progress["epoch"]]
+        log = [record for record in _read_log(folder) if record["epoch"] <= progress["epoch"]]
+        if missing := progress["epoch"] - len(log):
+            path = folder / checkpoint.LOG
+            warnings.warn(f"{path} lacks {missing} of {progress['epoch']} epochs", RunWarning, stacklevel=2)
         checkpoint.write(folder / checkpoint.LOG, "".join(json.dumps(line) + "\n" for line in log).encode())
         return progress
 
@@ -160,7 +166,10 @@ class _Run:
             more["processes"] = self.world.size
         if self.recipe.spike_trains:
             more |= self._beside()
-        return write_results(folder, self.model, evaluate(self.model, "test", self.data_dir), progress["seconds"], more)
+        found = evaluate(self.model, "test", self.data_dir)
+        metrics = write_results(folder, self.model, found, progress["seconds"], more)
+        (folder / checkpoint.PREVIOUS).unlink(missing_ok=True)
+        return metrics
 
     def _beside(self) -> dict[str, Any]:
         """Of spike trains: the accuracy in training, which is what was published, and what simpler means reach."""
@@ -245,12 +254,16 @@ def _device(name: str) -> torch.device:
 
 
 def _read_log(folder: Path) -> list[dict[str, Any]]:
+    """The records of metrics.jsonl, up to where a crash cut it off."""
     path = folder / checkpoint.LOG
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
-    records = []
+    records: list[dict[str, Any]] = []
     for line in lines:
         try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:  # cut off by a crash: that epoch has no checkpoint either
+            record = json.loads(line)
+            if type(record["epoch"]) is not int or (records and record["epoch"] <= records[-1]["epoch"]):
+                break
+        except (ValueError, KeyError, TypeError, RecursionError):
             break
+        records.append(record)
     return records
