@@ -23,6 +23,7 @@ import json
 import os
 import tempfile
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -169,7 +170,7 @@ def read_config(folder: Path) -> Config:
             int(config.get("repeats", 0)),
             bool(config.get("compare", True)),
         )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} is damaged: {type(error).__name__}: {error}") from None
@@ -232,8 +233,11 @@ def load(path: str | Path) -> Model:
             f"{str(folder)!r} holds no {WEIGHTS}: the run is not finished; "
             f"go on with `shiftlearn train --resume {folder}`"
         )
+    tensors, _ = _tensors(folder / WEIGHTS)
+    with torch.device("meta"):  # settings may ask for any size: memory follows what the file holds
+        _require_fit(build(config.recipe, torch.Generator()), tensors, folder / WEIGHTS)
     network = build(config.recipe, torch.Generator())  # not the global one: loading must not disturb it
-    _restore(network, _tensors(folder / WEIGHTS)[0], folder / WEIGHTS)
+    network.load_state_dict(tensors)
     return Model(config.recipe, network.eval(), config.seed, config.classes, config.features, config.digest)
 
 
@@ -289,7 +293,9 @@ def _load_state(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer
                     f"{path} is damaged: optimizer.{index}.{name} is missing or not of shape {tuple(shape)}"
                 )
             state.setdefault(index, {})[name] = tensor
-    _restore(network, {k[8:]: v for k, v in tensors.items() if k.startswith("network.")}, path)
+    weights = {k[8:]: v for k, v in tensors.items() if k.startswith("network.")}
+    _require_fit(network, weights, path)
+    network.load_state_dict(weights)
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     return dict(progress)
 
@@ -311,14 +317,15 @@ def _tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             tensors, metadata = {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        digest = _digest(tensors)
+    except Exception as error:  # of types that torch or NumPy lack, among others
         raise InputError(f"{path} is damaged: {error}") from None
-    if metadata.get("sha256") != _digest(tensors):
+    if metadata.get("sha256") != digest:
         raise InputError(f"{path} is damaged: its checksum does not fit its content")
     return tensors, metadata
 
 
-def _restore(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+def _require_fit(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
     expected = {name: (tuple(t.shape), t.dtype) for name, t in network.state_dict().items()}
     found = {name: (tuple(t.shape), t.dtype) for name, t in tensors.items()}
     for name in sorted(expected.keys() | found.keys()):
@@ -327,4 +334,11 @@ def _restore(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None
                 f"{path} does not fit its recipe: {name} is {found.get(name, 'missing')}, "
                 f"expected {expected.get(name, 'nothing of that name')}"
             )
-    network.load_state_dict(tensors)
+    if bad := not_finite(tensors):
+        raise InputError(f"{path} holds NaN or infinite numbers, in {bad}: the run that wrote it had failed")
+
+
+def not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    """The name of a tensor that holds NaN or infinity."""
+    # One number for each: the sum of absolute values is not finite where one of them is not, or where it overflows.
+    return next((name for name, t in tensors.items() if not t.abs().sum(dtype=torch.float64).isfinite()), None)
