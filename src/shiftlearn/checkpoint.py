@@ -234,8 +234,11 @@ def load(path: str | Path) -> Model:
             f"go on with `shiftlearn train --resume {folder}`"
         )
     tensors, _ = _tensors(folder / WEIGHTS)
-    with torch.device("meta"):  # settings may ask for any size: memory follows what the file holds
-        _require_fit(build(config.recipe, torch.Generator()), tensors, folder / WEIGHTS)
+    try:
+        with torch.device("meta"):  # settings may ask for any size: memory follows what the file holds
+            _require_fit(build(config.recipe, torch.Generator()), tensors, folder / WEIGHTS)
+    except (RuntimeError, OverflowError) as error:
+        raise InputError(f"{folder / CONFIG} asks for a network that cannot be: {error}") from None
     network = build(config.recipe, torch.Generator())  # not the global one: loading must not disturb it
     network.load_state_dict(tensors)
     return Model(config.recipe, network.eval(), config.seed, config.classes, config.features, config.digest)
