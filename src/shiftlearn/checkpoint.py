@@ -23,7 +23,6 @@ import json
 import os
 import tempfile
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +35,7 @@ from torch import Tensor, nn
 from . import recipes
 from .data.features import Features
 from .errors import InputError, RunWarning
+from .health import not_finite
 from .model import Model, build
 
 __all__ = [
@@ -339,9 +339,3 @@ def _require_fit(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> 
             )
     if bad := not_finite(tensors):
         raise InputError(f"{path} holds NaN or infinite numbers, in {bad}: the run that wrote it had failed")
-
-
-def not_finite(tensors: Mapping[str, Tensor]) -> str | None:
-    """The name of a tensor that holds NaN or infinity."""
-    # One number for each: the sum of absolute values is not finite where one of them is not, or where it overflows.
-    return next((name for name, t in tensors.items() if not t.abs().sum(dtype=torch.float64).isfinite()), None)

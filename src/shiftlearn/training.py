@@ -18,6 +18,7 @@ from .distributed import ALONE, World
 from .errors import InputError, RunWarning
 from .evaluation import evaluate, write_results
 from .events import SpikeEvents
+from .health import Health, require_finite, require_room
 from .learner import Learner, random_state
 from .model import Model, build
 from .nn import first_to_fire, initialise, shift_layers
@@ -26,6 +27,7 @@ from .recipes import Recipe
 __all__ = ["Reporter", "Silent", "resume", "start"]
 
 _REPORT_EVERY = 20  # batches
+_LOOKED_AT = 128  # training samples, for a look at the layers after the first epoch
 _INITIALISING = 256  # training samples to which the weights are fitted with init = "data"
 
 
@@ -112,6 +114,7 @@ class _Run:
             raise InputError(
                 f"validation must be less than the {len(task.train)} training samples, got {recipe.validation}"
             )
+        require_room(self.recipe)
         self.network = build(self.recipe, random_state(seed, 0)).to(self.device)
         self.model = Model(self.recipe, self.network, seed, task.classes, features, task.digest)
         x = self.model.values(task.take(task.train)).to(self.device)
@@ -122,6 +125,7 @@ class _Run:
             batch = torch.randperm(train, generator=generator)[:_INITIALISING].to(self.device)
             inputs = self.model.encode(self.x[batch])
             initialise(self.network, inputs, self.recipe.init_share, self.recipe.init_spread, generator)
+        self.health = Health(self.recipe, self.network, self.y)
         self.learner = Learner(self.network, self.recipe)
         self.frozen = False
         self.batches = -(-train // recipe.batch)
@@ -154,6 +158,10 @@ class _Run:
         return progress
 
     def _save(self, folder: Path, record: dict[str, Any], progress: dict[str, Any]) -> None:
+        require_finite(self.network, self.recipe)
+        if record["epoch"] == 1:
+            self.health.layers(self.model.encode(self.x[:_LOOKED_AT]))
+        self.health.epoch(record["epoch"], record["loss"], record["train_accuracy"])
         with open(folder / checkpoint.LOG, "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
         checkpoint.save_state(folder, self.network, self.learner.optimizer, progress)
@@ -197,7 +205,11 @@ class _Run:
             # x[chosen] of a tensor would take several times as long.
             x = self.x.index_select(0, chosen) if isinstance(self.x, Tensor) else self.x[chosen]
             y = self.y[chosen]
-            loss, z = self.learner.step(self.model.encode(x), y, shard=shard)
+            try:
+                loss, z = self.learner.step(self.model.encode(x), y, shard=shard)
+            except InputError:  # such as a delay that is NaN
+                require_finite(self.network, self.recipe)
+                raise
             loss_sum += loss * len(batch)
             right += (first_to_fire(z) == y).sum()
             done += len(batch)
@@ -205,7 +217,10 @@ class _Run:
                 break
             if number % _REPORT_EVERY == 0 or number == self.batches:
                 speed = done / (time.perf_counter() - began)
-                reporter.batch(epoch, number / self.batches, *self._means(loss_sum, right, done), speed)
+                mean, accuracy = self._means(loss_sum, right, done)
+                if self.world.is_writer:
+                    self.health.batch(epoch, mean, z)
+                reporter.batch(epoch, number / self.batches, mean, accuracy, speed)
         mean, accuracy = self._means(loss_sum, right, done)
         record = {
             "epoch": epoch,
@@ -237,6 +252,7 @@ class _Run:
         if all((delay > 0).all() for delay in delays):
             self.delays = [delay.detach().clone() for delay in delays]
             return False
+        require_finite(self.network, self.recipe)  # NaN is not above 0 either
         with torch.no_grad():
             for delay, before in zip(delays, self.delays, strict=True):
                 delay.copy_(before)

@@ -16,6 +16,7 @@ from ..cross_validation import cross_validate
 from ..distributed import World, join
 from ..errors import InputError
 from ..evaluation import evaluate as measure
+from ..health import explained_memory
 from ..repeats import repeat
 from .printing import print_table
 from .progress import reporter
@@ -134,7 +135,8 @@ def _run(job: _Job, world: World, device: str, data_dir: str | None, resume: boo
             print_summary(folder, metrics)
         return
     try:
-        with reporter(recipe.epochs) if world.is_writer else nullcontext(training.Silent()) as watch:
+        watching = reporter(recipe.epochs) if world.is_writer else nullcontext(training.Silent())
+        with explained_memory(recipe), watching as watch:
             if plan.folds is not None:
                 repeats = 1 if plan.repeats is None else plan.repeats
                 metrics = cross_validate(recipe, folder, seed, plan.folds, repeats, watch, plan.compare)
