@@ -321,6 +321,8 @@ def _tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safetensors.safe_open(path, framework="pt") as file:
             tensors, metadata = {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
         digest = _digest(tensors)
+    except MemoryError:
+        raise
     except Exception as error:  # of types that torch or NumPy lack, among others
         raise InputError(f"{path} is damaged: {error}") from None
     if metadata.get("sha256") != digest:
