@@ -99,11 +99,13 @@ class Health:
 @torch.no_grad()
 def silent_shares(network: nn.Sequential, inputs: Tensor | SpikeEvents) -> list[float]:
     """For each layer, the share of its neurons that no sample of a batch makes fire."""
-    shares, z = [], inputs
+    shares, z, training = [], inputs, network.training
+    network.eval()  # without noise, whose source must not be moved on
     for module in network:
         z = module(z)
         if isinstance(module, ShiftLinear):
             shares.append(1 - z.isfinite().any(0).double().mean().item())
+    network.train(training)
     return shares
 
 
@@ -181,7 +183,7 @@ def _louder(recipe: Recipe) -> str:
         if recipe.init == "data"
         else f"init_scale (now {list(recipe.init_scale)})"
     )
-    keep = "set homeostasis to 1.2 (now 0), " if not recipe.homeostasis else ""
+    keep = "set homeostasis to 1.2 (now 0), " if not any(recipe.homeostasis) else ""
     return f"{keep}raise {start} or lower lr (now {recipe.lr:g})"
 
 

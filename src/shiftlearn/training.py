@@ -7,10 +7,10 @@ import time
 import warnings
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from . import checkpoint, rules, tasks
 from .baselines import of_trials
@@ -21,7 +21,7 @@ from .events import SpikeEvents
 from .health import Health, require_finite, require_room
 from .learner import Learner, random_state
 from .model import Model, build
-from .nn import first_to_fire, initialise, shift_layers
+from .nn import first_to_fire, initialise, shift_layers, translate
 from .recipes import Recipe
 
 __all__ = ["Reporter", "Silent", "resume", "start"]
@@ -127,6 +127,8 @@ class _Run:
             initialise(self.network, inputs, self.recipe.init_share, self.recipe.init_spread, generator)
         self.health = Health(self.recipe, self.network, self.y)
         self.learner = Learner(self.network, self.recipe)
+        if self.learner.average:
+            self.model.network = cast(nn.Sequential, self.learner.average.module)
         self.frozen = False
         self.batches = -(-train // recipe.batch)
 
@@ -149,7 +151,8 @@ class _Run:
         """Restore the last whole epoch, and leave no lines of later ones."""
         for path in checkpoint.unfinished(folder):
             path.unlink()
-        progress = checkpoint.load_state(folder, self.network, self.learner.optimizer) or {"epoch": 0, "seconds": 0.0}
+        stored = checkpoint.load_state(folder, self.learner.state, self.learner.optimizer)
+        progress = stored or {"epoch": 0, "seconds": 0.0}
         log = [record for record in _read_log(folder) if record["epoch"] <= progress["epoch"]]
         if missing := progress["epoch"] - len(log):
             path = folder / checkpoint.LOG
@@ -164,10 +167,10 @@ class _Run:
         self.health.epoch(record["epoch"], record["loss"], record["train_accuracy"])
         with open(folder / checkpoint.LOG, "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
-        checkpoint.save_state(folder, self.network, self.learner.optimizer, progress)
+        checkpoint.save_state(folder, self.learner.state, self.learner.optimizer, progress)
 
     def _end(self, folder: Path, progress: dict[str, Any]) -> dict[str, Any]:
-        self.network.eval()
+        self.model.network.eval()
         checkpoint.save_weights(self.model, folder)
         more: dict[str, Any] = {"frozen_in_epoch": progress["epoch"]} if progress.get("frozen") else {}
         if self.world.size > 1:
@@ -204,6 +207,10 @@ class _Run:
             chosen = batch[shard.rows]
             # x[chosen] of a tensor would take several times as long.
             x = self.x.index_select(0, chosen) if isinstance(self.x, Tensor) else self.x[chosen]
+            if self.recipe.translate and isinstance(x, Tensor):
+                most = self.recipe.translate
+                offsets = torch.randint(-most, most + 1, (len(batch), 2), generator=generator)
+                x = translate(x, offsets[shard.rows].to(self.device))
             y = self.y[chosen]
             try:
                 loss, z = self.learner.step(self.model.encode(x), y, shard=shard)
@@ -231,7 +238,9 @@ class _Run:
         if self.recipe.validation:
             x, y = self.held_out
             rows = self.world.shard(len(y)).rows
+            self.model.network.eval()
             answers = (first_to_fire(self.model.fire(x[rows])) == y[rows].cpu()).sum()
+            self.model.network.train()
             record["validation_accuracy"] = self.world.sum(answers).item() / len(y)
         record["seconds"] = time.perf_counter() - began
         return record

@@ -124,6 +124,23 @@ def compare(
 
 
 @app.command()
+def reproduce(
+    recipes: Annotated[list[str] | None, typer.Argument(help="Recipes; default: all with a test set.")] = None,
+    seeds: Annotated[int, typer.Option(help="Of each recipe so many runs.")] = 3,
+    jobs: Annotated[int, typer.Option(help="Runs at a time, each on one thread.")] = os.cpu_count() or 1,
+    data_dir: Annotated[str | None, typer.Option(help="Folder that holds mnist/, fashion-mnist/.")] = None,
+    out: Annotated[str, typer.Option(help="Folder; it goes on where it is.")] = "runs/reproduce",
+    into: Annotated[
+        str | None, typer.Option(metavar="FILE.md", help="Replace the table in this file, too, between its markers.")
+    ] = None,
+) -> None:
+    """Train recipes with several seeds and write the table of results: shiftlearn reproduce mnist fashion-mnist"""
+    from .reproduce import reproduce as run
+
+    run(recipes or [], seeds, jobs, data_dir, out, into)
+
+
+@app.command()
 def predict(
     run: Annotated[str, typer.Argument(help="A run folder.")],
     files: Annotated[list[str], typer.Argument(help="PNG, IDX or .npy images, or CSV rows.")],
