@@ -25,6 +25,25 @@ settings.register_profile(
 settings.load_profile("shiftlearn")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=5, help="times that test_interruption.py kills a run at random")
+    parser.addoption("--fuzz", type=int, default=15, help="damaged files of each kind that tests/fuzz tries")
+
+
+@pytest.fixture
+def kills(request: pytest.FixtureRequest) -> int:
+    """How often a run is killed at a random moment."""
+    number: int = request.config.getoption("--kills")
+    return number
+
+
+@pytest.fixture
+def fuzz(request: pytest.FixtureRequest) -> int:
+    """How many damaged files of each kind are tried."""
+    number: int = request.config.getoption("--fuzz")
+    return number
+
+
 @pytest.fixture
 def threads() -> Iterator[None]:
     """The test may call torch.set_num_threads; the number is put back afterwards."""

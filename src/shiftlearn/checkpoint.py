@@ -4,7 +4,8 @@
 ``config.json``            the resolved recipe, the seed, names of the classes and the scaling of a table's columns;
                            written before the first epoch
 ``metrics.jsonl``          one line an epoch
-``checkpoint.safetensors`` weights and optimizer after the last whole epoch
+``checkpoint.safetensors`` weights and optimizer after the last whole epoch; while the run lasts, the checkpoint
+                           before it is kept too, as ``checkpoint-previous.safetensors``
 ``weights.safetensors``    the trained weights
 ``test_predictions.csv``   label, prediction, scores and spike times (z) of every test sample
 ``confusion_matrix.csv``   rows: true class, columns: predicted class
@@ -21,6 +22,7 @@ import hashlib
 import json
 import os
 import tempfile
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,8 @@ from torch import Tensor, nn
 
 from . import recipes
 from .data.features import Features
-from .errors import InputError
+from .errors import InputError, RunWarning
+from .health import not_finite
 from .model import Model, build
 
 __all__ = [
@@ -50,6 +53,8 @@ __all__ = [
 
 CONFIG, METRICS, LOG = "config.json", "metrics.json", "metrics.jsonl"
 WEIGHTS, CHECKPOINT = "weights.safetensors", "checkpoint.safetensors"
+PREVIOUS = "checkpoint-previous.safetensors"
+_RESULTS = ("test_predictions.csv", "confusion_matrix.csv", "classes.csv", "roc.csv", "repeats.csv")
 _FORMAT = 1
 # What the summary of each kind of run is about, and the numbers that go with it.
 _FIGURES = {
@@ -65,13 +70,16 @@ _OTHERS = {
 
 
 def require_new(folder: Path) -> None:
-    """InputError if a folder exists and is not empty."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    """InputError if a folder exists and holds more than what a run leaves that was killed before its settings stood."""
+    if folder.exists() and (not folder.is_dir() or set(folder.iterdir()) - set(unfinished(folder, CONFIG))):
         raise InputError(f"{str(folder)!r} exists and is not an empty folder; name another one, or resume it")
 
 
-def write(path: Path, content: bytes) -> None:
-    """Replace a file as a whole: after a crash there is the old content or the new, never a part of it."""
+def write(path: Path, content: bytes, previous: Path | None = None) -> None:
+    """Replace a file as a whole: after a crash there is the old content or the new, never a part of it.
+
+    The old content is kept as ``previous``; a crash may leave that alone.
+    """
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -79,10 +87,31 @@ def write(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
+        if previous is not None and path.exists():
+            os.replace(path, previous)
         os.replace(temporary, path)
-    except BaseException:
+        _sync(path.parent)
+    except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)
         raise
+
+
+def _sync(folder: Path) -> None:
+    """Names in a folder outlive a loss of power, too, where the system lets folders be opened (Windows does not)."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def unfinished(folder: Path, name: str = "") -> list[Path]:
+    """What a run that was killed while it wrote a file left of it; of any of its files without a ``name``."""
+    names = [name] if name else [CONFIG, METRICS, LOG, WEIGHTS, CHECKPOINT, *_RESULTS]
+    return [path for known in names for path in folder.glob(f".{known}.*")]
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -120,7 +149,10 @@ def read_config(folder: Path) -> Config:
     if not folder.is_dir():
         raise InputError(f"no run folder {str(folder)!r}")
     if not path.is_file():
-        raise InputError(f"{str(folder)!r} is not a run folder: it holds no {CONFIG}")
+        raise InputError(
+            f"{str(folder)!r} is not a run folder: it holds no {CONFIG}; a run that ended before it was written is "
+            "started again by the command that started it"
+        )
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
         if config["format"] != _FORMAT:
@@ -138,7 +170,7 @@ def read_config(folder: Path) -> Config:
             int(config.get("repeats", 0)),
             bool(config.get("compare", True)),
         )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} is damaged: {type(error).__name__}: {error}") from None
@@ -166,15 +198,18 @@ def read_metrics(folder: Path) -> dict[str, Any] | None:
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
-    """What ``metrics.jsonl`` says of the epochs; [] if there are none yet."""
+    """The records of ``metrics.jsonl``, up to where a crash cut it off; [] if there are none yet."""
     path = folder / LOG
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
-    records = []
+    records: list[dict[str, Any]] = []
     for line in lines:
         try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:  # cut off by a crash: that epoch has no checkpoint either
+            record = json.loads(line)
+            if type(record["epoch"]) is not int or (records and record["epoch"] <= records[-1]["epoch"]):
+                break
+        except (ValueError, KeyError, TypeError, RecursionError):
             break
+        records.append(record)
     return records
 
 
@@ -214,26 +249,59 @@ def load(path: str | Path) -> Model:
             f"{str(folder)!r} holds no {WEIGHTS}: the run is not finished; "
             f"go on with `shiftlearn train --resume {folder}`"
         )
+    tensors, _ = _tensors(folder / WEIGHTS)
+    try:
+        with torch.device("meta"):  # settings may ask for any size: memory follows what the file holds
+            _require_fit(build(config.recipe, torch.Generator()), tensors, folder / WEIGHTS)
+    except (RuntimeError, OverflowError) as error:
+        raise InputError(f"{folder / CONFIG} asks for a network that cannot be: {error}") from None
     network = build(config.recipe, torch.Generator())  # not the global one: loading must not disturb it
-    _restore(network, _tensors(folder / WEIGHTS)[0], folder / WEIGHTS)
+    network.load_state_dict(tensors)
     return Model(config.recipe, network.eval(), config.seed, config.classes, config.features, config.digest)
 
 
 def save_state(folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer, progress: dict[str, Any]) -> None:
-    """Write the checkpoint: weights, optimizer and ``progress`` (JSON) as one file."""
+    """Write the checkpoint: weights, optimizer and ``progress`` (JSON) as one file. The one before it is kept."""
     tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in state.items()}
-    write(folder / CHECKPOINT, _packed(tensors, progress=json.dumps(progress)))
+    write(folder / CHECKPOINT, _packed(tensors, progress=json.dumps(progress)), folder / PREVIOUS)
 
 
 def load_state(folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
-    """Restore a checkpoint into network and optimizer and return its progress; None if there is none."""
-    path = folder / CHECKPOINT
-    if not path.is_file():
-        return None
+    """Restore the last good checkpoint into network and optimizer and return its progress; None if there is none.
+
+    Where the newest is damaged, the one before it takes its place, with a RunWarning.
+
+    Raises:
+        InputError: there are checkpoints, and all of them are damaged.
+    """
+    found = [path for path in (folder / CHECKPOINT, folder / PREVIOUS) if path.is_file()]
+    faults: list[InputError] = []
+    for path in found:
+        try:
+            progress = _load_state(path, network, optimizer)
+        except InputError as error:
+            faults.append(error)
+            continue
+        for fault in faults:
+            message = f"{fault}; the run goes on from the checkpoint before it, after epoch {progress['epoch']}"
+            warnings.warn(message, RunWarning, stacklevel=2)
+        return progress
+    if faults:
+        others = "".join(f"; {fault}" for fault in faults[1:])
+        raise InputError(f"{faults[0]}{others}; to start the run over, delete {' and '.join(map(str, found))}")
+    return None
+
+
+def _load_state(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     tensors, metadata = _tensors(path)
-    _restore(network, {k[8:]: v for k, v in tensors.items() if k.startswith("network.")}, path)
+    try:
+        progress = json.loads(metadata["progress"])
+        if type(progress["epoch"]) is not int or progress["epoch"] < 1 or not progress["seconds"] >= 0:
+            raise ValueError(f"progress {progress}")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"{path} is damaged: {type(error).__name__}: {error}") from None
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for index, parameter in enumerate(parameters):
@@ -244,13 +312,10 @@ def load_state(folder: Path, network: nn.Module, optimizer: torch.optim.Optimize
                     f"{path} is damaged: optimizer.{index}.{name} is missing or not of shape {tuple(shape)}"
                 )
             state.setdefault(index, {})[name] = tensor
+    weights = {k[8:]: v for k, v in tensors.items() if k.startswith("network.")}
+    _require_fit(network, weights, path)
+    network.load_state_dict(weights)
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    try:
-        progress = json.loads(metadata["progress"])
-        if type(progress["epoch"]) is not int or progress["epoch"] < 1 or not progress["seconds"] >= 0:
-            raise ValueError(f"progress {progress}")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(f"{path} is damaged: {type(error).__name__}: {error}") from None
     return dict(progress)
 
 
@@ -271,14 +336,17 @@ def _tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             tensors, metadata = {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        digest = _digest(tensors)
+    except MemoryError:
+        raise
+    except Exception as error:  # of types that torch or NumPy lack, among others
         raise InputError(f"{path} is damaged: {error}") from None
-    if metadata.get("sha256") != _digest(tensors):
+    if metadata.get("sha256") != digest:
         raise InputError(f"{path} is damaged: its checksum does not fit its content")
     return tensors, metadata
 
 
-def _restore(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+def _require_fit(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
     expected = {name: (tuple(t.shape), t.dtype) for name, t in network.state_dict().items()}
     found = {name: (tuple(t.shape), t.dtype) for name, t in tensors.items()}
     for name in sorted(expected.keys() | found.keys()):
@@ -287,4 +355,5 @@ def _restore(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None
                 f"{path} does not fit its recipe: {name} is {found.get(name, 'missing')}, "
                 f"expected {expected.get(name, 'nothing of that name')}"
             )
-    network.load_state_dict(tensors)
+    if bad := not_finite(tensors):
+        raise InputError(f"{path} holds NaN or infinite numbers, in {bad}: the run that wrote it had failed")

@@ -5,11 +5,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["InputError", "PeerError", "unknown_name"]
+__all__ = ["InputError", "PeerError", "RunWarning", "unknown_name"]
 
 
 class InputError(ValueError):
     """An argument, setting or file is not what it must be; the message names it, what was given and what fits."""
+
+
+class RunWarning(UserWarning):
+    """A run goes on, but not as its owner will have wished. The command line prints the message alone."""
 
 
 def unknown_name(kind: str, given: str, valid: Iterable[str]) -> InputError:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .data.idx import read_idx
+from .data.npy import read_header, require_whole
+from .data.readable import readable
 from .errors import InputError
 
 if TYPE_CHECKING:
@@ -52,21 +52,9 @@ def read_samples(
             yield (f"{name}[{index}]" if len(samples) > 1 else name), sample
 
 
-@contextmanager
-def _readable(path: Path, kind: str) -> Iterator[None]:
-    """Whatever goes wrong is an InputError that names the file: on damaged ones, decoders raise nearly anything."""
-    try:
-        yield
-    except InputError:
-        raise
-    except Exception as error:
-        reason = (isinstance(error, OSError) and error.strerror) or str(error)[:200] or type(error).__name__
-        raise InputError(f"{path}: cannot be read as {kind} ({reason})") from error
-
-
 def _read(path: Path, features: int, shape: tuple[int, int] | None) -> Values:
     """All samples of one file, (n, features)."""
-    with _readable(path, "a file of samples"):
+    with readable(path, "a file of samples"):
         size = path.stat().st_size
         if not path.is_file():
             raise InputError(f"{path}: is {'a folder' if path.is_dir() else 'no regular file'}, expected a file")
@@ -93,7 +81,7 @@ def _read(path: Path, features: int, shape: tuple[int, int] | None) -> Values:
 def _picture(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
     from PIL import Image
 
-    with _readable(path, "an image"), warnings.catch_warnings():
+    with readable(path, "an image"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         with Image.open(path, formats=_FORMATS) as image:
@@ -121,19 +109,15 @@ def _grey(path: Path, image: Image) -> npt.NDArray[np.uint8]:
 
 
 def _array(path: Path, size: int, features: int, image: tuple[int, int] | None) -> Values:
-    with _readable(path, "an .npy file"), path.open("rb") as file:
-        version = np.lib.format.read_magic(file)
-        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = header(file)
+    with readable(path, "an .npy file"), path.open("rb") as file:
+        shape, dtype = read_header(file)
         if dtype != np.uint8 and not np.issubdtype(dtype, np.floating):
             raise InputError(f"{path}: holds {dtype}, expected uint8 (0 to 255) or floats (0 to 1)")
         single = [(features,), image]
         if shape not in single and (shape[1:] not in single or shape[0] < 1):
             known = " or ".join(str(s) for s in single if s)
             raise InputError(f"{path}: has shape {shape}, expected {known}, or 1 or more of these in one array")
-        declared = file.tell() + math.prod(shape) * dtype.itemsize
-        if declared != size:  # before memory is asked for
-            raise InputError(f"{path}: is cut off or damaged: has {size} bytes, {declared} by its header")
+        require_whole(file, shape, dtype, size, str(path))  # before memory is asked for
         file.seek(0)
         values = np.load(file, allow_pickle=False).reshape(-1, features)
     if dtype != np.uint8 and not ((values >= 0) & (values <= 1)).all():

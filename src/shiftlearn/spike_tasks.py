@@ -19,6 +19,7 @@ from .recipes import Recipe
 
 __all__ = ["SpikeSet", "read_spikes"]
 
+_MANY_CLASSES = 10_000
 _TEMPLATES, _TRAIN, _TEST = 0, 1, 2  # seeds of the generator
 
 
@@ -63,6 +64,8 @@ def read_spikes(recipe: Recipe, seed: int, parts: Sequence[str]) -> SpikeSet:
         first, last = _split(recipe, seed, len(trials))
         least = 0
     classes = max(int(trials.target.max()), least, recipe.layers[-1] - 1) + 1
+    if classes > _MANY_CLASSES:
+        raise InputError(f"{recipe.dataset}: targets must be below {_MANY_CLASSES}, one class each, got {classes - 1}")
     digest = _digest(name for name in (recipe.templates, recipe.test_file, recipe.dataset) if name not in ("", "tca"))
     return SpikeSet(trials, first, last, tuple(map(str, range(classes))), digest)
 

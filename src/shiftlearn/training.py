@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -14,9 +15,10 @@ from torch import Tensor, nn
 from . import checkpoint, rules, tasks
 from .baselines import of_trials
 from .distributed import ALONE, World
-from .errors import InputError
+from .errors import InputError, RunWarning
 from .evaluation import evaluate, write_results
 from .events import SpikeEvents
+from .health import Health, require_finite, require_room
 from .learner import Learner, random_state
 from .model import Model, build
 from .nn import first_to_fire, initialise, shift_layers, translate
@@ -25,6 +27,7 @@ from .recipes import Recipe
 __all__ = ["Reporter", "Silent", "resume", "start"]
 
 _REPORT_EVERY = 20  # batches
+_LOOKED_AT = 128  # training samples, for a look at the layers after the first epoch
 _INITIALISING = 256  # training samples to which the weights are fitted with init = "data"
 
 
@@ -111,6 +114,7 @@ class _Run:
             raise InputError(
                 f"validation must be less than the {len(task.train)} training samples, got {recipe.validation}"
             )
+        require_room(self.recipe)
         self.network = build(self.recipe, random_state(seed, 0)).to(self.device)
         self.model = Model(self.recipe, self.network, seed, task.classes, features, task.digest)
         x = self.model.values(task.take(task.train)).to(self.device)
@@ -121,17 +125,18 @@ class _Run:
             batch = torch.randperm(train, generator=generator)[:_INITIALISING].to(self.device)
             inputs = self.model.encode(self.x[batch])
             initialise(self.network, inputs, self.recipe.init_share, self.recipe.init_spread, generator)
+        self.health = Health(self.recipe, self.network, self.y)
         self.learner = Learner(self.network, self.recipe)
         if self.learner.average:
             self.model.network = cast(nn.Sequential, self.learner.average.module)
         self.frozen = False
-        self.delays = [delay.detach().clone() for delay in self._delays()]
         self.batches = -(-train // recipe.batch)
 
     def finish(self, folder: Path, reporter: Reporter) -> dict[str, Any]:
         """Train the epochs that are left, then read the test set and write the results."""
         progress = self.world.first(lambda: self._begin(folder))
         self.learner.join(self.world)
+        self.delays = [delay.detach().clone() for delay in self._delays()]
         for epoch in range(progress["epoch"] + 1, self.recipe.epochs + 1):
             if progress.get("frozen"):
                 break
@@ -144,13 +149,22 @@ class _Run:
 
     def _begin(self, folder: Path) -> dict[str, Any]:
         """Restore the last whole epoch, and leave no lines of later ones."""
+        for path in checkpoint.unfinished(folder):
+            path.unlink()
         stored = checkpoint.load_state(folder, self.learner.state, self.learner.optimizer)
         progress = stored or {"epoch": 0, "seconds": 0.0}
-        log = checkpoint.read_log(folder)[: progress["epoch"]]
+        log = [record for record in checkpoint.read_log(folder) if record["epoch"] <= progress["epoch"]]
+        if missing := progress["epoch"] - len(log):
+            path = folder / checkpoint.LOG
+            warnings.warn(f"{path} lacks {missing} of {progress['epoch']} epochs", RunWarning, stacklevel=2)
         checkpoint.write(folder / checkpoint.LOG, "".join(json.dumps(line) + "\n" for line in log).encode())
         return progress
 
     def _save(self, folder: Path, record: dict[str, Any], progress: dict[str, Any]) -> None:
+        require_finite(self.network, self.recipe)
+        if record["epoch"] == 1:
+            self.health.layers(self.model.encode(self.x[:_LOOKED_AT]))
+        self.health.epoch(record["epoch"], record["loss"], record["train_accuracy"])
         with open(folder / checkpoint.LOG, "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
         checkpoint.save_state(folder, self.learner.state, self.learner.optimizer, progress)
@@ -163,7 +177,10 @@ class _Run:
             more["processes"] = self.world.size
         if self.recipe.spike_trains:
             more |= self._beside()
-        return write_results(folder, self.model, evaluate(self.model, "test", self.data_dir), progress["seconds"], more)
+        found = evaluate(self.model, "test", self.data_dir)
+        metrics = write_results(folder, self.model, found, progress["seconds"], more)
+        (folder / checkpoint.PREVIOUS).unlink(missing_ok=True)
+        return metrics
 
     def _beside(self) -> dict[str, Any]:
         """Of spike trains: the accuracy in training, which is what was published, and what simpler means reach."""
@@ -195,7 +212,11 @@ class _Run:
                 offsets = torch.randint(-most, most + 1, (len(batch), 2), generator=generator)
                 x = translate(x, offsets[shard.rows].to(self.device))
             y = self.y[chosen]
-            loss, z = self.learner.step(self.model.encode(x), y, shard=shard)
+            try:
+                loss, z = self.learner.step(self.model.encode(x), y, shard=shard)
+            except InputError:  # such as a delay that is NaN
+                require_finite(self.network, self.recipe)
+                raise
             loss_sum += loss * len(batch)
             right += (first_to_fire(z) == y).sum()
             done += len(batch)
@@ -203,7 +224,10 @@ class _Run:
                 break
             if number % _REPORT_EVERY == 0 or number == self.batches:
                 speed = done / (time.perf_counter() - began)
-                reporter.batch(epoch, number / self.batches, *self._means(loss_sum, right, done), speed)
+                mean, accuracy = self._means(loss_sum, right, done)
+                if self.world.is_writer:
+                    self.health.batch(epoch, mean, z)
+                reporter.batch(epoch, number / self.batches, mean, accuracy, speed)
         mean, accuracy = self._means(loss_sum, right, done)
         record = {
             "epoch": epoch,
@@ -237,6 +261,7 @@ class _Run:
         if all((delay > 0).all() for delay in delays):
             self.delays = [delay.detach().clone() for delay in delays]
             return False
+        require_finite(self.network, self.recipe)  # NaN is not above 0 either
         with torch.no_grad():
             for delay, before in zip(delays, self.delays, strict=True):
                 delay.copy_(before)

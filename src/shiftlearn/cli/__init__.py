@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import Annotated
 
@@ -268,8 +269,12 @@ def data_make_tca(
     make_tca(trials, seed, templates, out)
 
 
+_TERMINATED = 128 + signal.SIGTERM
+
+
 def main() -> None:
     """Entry point: mistakes of the user become one line and exit code 2."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     try:
         code = app(standalone_mode=False)
     except (InputError, TyperException) as error:

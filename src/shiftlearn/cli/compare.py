@@ -42,9 +42,9 @@ def compare(
 
     try:
         sweep.run(cells, folder, jobs, data_dir, done)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as stop:  # Ctrl-C; SIGTERM
         typer.echo("\ninterrupted; the same command goes on", err=True)
-        sys.exit(130)
+        sys.exit(stop.code if isinstance(stop, SystemExit) else 130)
     rows = comparison.summarise(found, folder)
     table = Table("rule", "feedback pathway", "modulator", "test accuracy", "sd", "seeds", "seconds a run")
     for row in rows:

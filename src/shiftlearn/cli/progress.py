@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ..errors import RunWarning
 from ..training import Reporter
 
 _LINES = 50  # about so many for a whole run, at most twice that
@@ -19,7 +21,24 @@ _LINES = 50  # about so many for a whole run, at most twice that
 
 @contextmanager
 def reporter(epochs: int) -> Iterator[Reporter]:
-    """The reporter that suits standard output."""
+    """The reporter that suits standard output; warnings of the run become lines on standard error."""
+    with warnings.catch_warnings():
+        plain = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:
+            if issubclass(category, RunWarning):
+                sys.stderr.write(f"shiftlearn: warning: {message}\n")
+            else:
+                plain(message, category, *rest)
+
+        warnings.showwarning = show  # type: ignore[assignment]
+        warnings.simplefilter("always", RunWarning)
+        with _watching(epochs) as watch:
+            yield watch
+
+
+@contextmanager
+def _watching(epochs: int) -> Iterator[Reporter]:
     console = Console()
     if not (sys.stdout.isatty() and console.is_terminal):
         yield _Lines(console, epochs)

@@ -33,9 +33,9 @@ def reproduce(names: list[str], seeds: int, jobs: int, data_dir: str | None, out
 
     try:
         sweep.run(cells, folder, jobs, data_dir, done)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as stop:  # Ctrl-C; SIGTERM
         typer.echo("\ninterrupted; the same command goes on", err=True)
-        sys.exit(130)
+        sys.exit(stop.code if isinstance(stop, SystemExit) else 130)
     order = {cell.name: number for number, cell in enumerate(cells)}
     rows = reproduction.summarise(sorted(found, key=lambda pair: order[pair[0].name]), folder, data_dir)
     table = Table("recipe", "rule, feedback, modulator", "test accuracy", "seconds", "spikes", "operations", "dense")

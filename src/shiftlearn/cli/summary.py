@@ -9,13 +9,25 @@ from typing import Any
 import typer
 
 from .. import records
+from ..errors import InputError
 from .printing import print_table
 
 _WIDEST = 40  # characters of a histogram's bar
 
 
 def print_summary(folder: Path, metrics: dict[str, Any]) -> None:
-    """The figures of a finished run, by its kind."""
+    """The figures of a finished run, by its kind.
+
+    Raises:
+        InputError: they are no figures.
+    """
+    try:
+        _print(folder, metrics)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise InputError(f"{folder}: the results are damaged: {type(error).__name__}: {str(error)[:200]}") from error
+
+
+def _print(folder: Path, metrics: dict[str, Any]) -> None:
     if "success_rate" in metrics:
         _repeated(metrics)
     elif "accuracy_mean" in metrics:

@@ -16,6 +16,7 @@ from ..cross_validation import cross_validate
 from ..distributed import World, join
 from ..errors import InputError
 from ..evaluation import evaluate as measure
+from ..health import explained_memory
 from ..repeats import repeat
 from .printing import print_table
 from .progress import reporter
@@ -134,7 +135,8 @@ def _run(job: _Job, world: World, device: str, data_dir: str | None, resume: boo
             print_summary(folder, metrics)
         return
     try:
-        with reporter(recipe.epochs) if world.is_writer else nullcontext(training.Silent()) as watch:
+        watching = reporter(recipe.epochs) if world.is_writer else nullcontext(training.Silent())
+        with explained_memory(recipe), watching as watch:
             if plan.folds is not None:
                 repeats = 1 if plan.repeats is None else plan.repeats
                 metrics = cross_validate(recipe, folder, seed, plan.folds, repeats, watch, plan.compare)
@@ -144,14 +146,15 @@ def _run(job: _Job, world: World, device: str, data_dir: str | None, resume: boo
                 metrics = training.resume(folder, watch, device, data_dir, world)
             else:
                 metrics = training.start(recipe, folder, seed, watch, device, data_dir, world)
-    except KeyboardInterrupt:
-        if not world.is_writer:
-            sys.exit(130)
-        begun = (folder / checkpoint.CONFIG).is_file()
-        typer.echo(
-            f"\ninterrupted; go on with: shiftlearn train --resume {folder}" if begun else "\ninterrupted", err=True
-        )
-        sys.exit(130)
+    except (KeyboardInterrupt, SystemExit) as stop:  # Ctrl-C; SIGTERM
+        if world.is_writer:
+            typer.echo(f"\ninterrupted{_how_to_go_on(folder)}", err=True)
+        sys.exit(stop.code if isinstance(stop, SystemExit) else 130)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        where = error.filename or folder
+        raise InputError(f"{where}: {error.strerror or error}; the run has stopped{_how_to_go_on(folder)}") from error
     if not world.is_writer:
         return
     assert metrics is not None
@@ -159,6 +162,11 @@ def _run(job: _Job, world: World, device: str, data_dir: str | None, resume: boo
     if features and features.dropped:
         typer.echo(f"left out, since they do not vary: {', '.join(features.dropped)}")
     print_summary(folder, metrics)
+
+
+def _how_to_go_on(folder: Path) -> str:
+    begun = (folder / checkpoint.CONFIG).is_file()
+    return f"; go on with: shiftlearn train --resume {folder}" if begun else ""
 
 
 def _recipe(name: str, target: str | None) -> recipes.Recipe:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from ..errors import InputError
 from ..names import SPIKE_FILES
 from .delimited import StrPath
+from .npy import read_npy
+from .readable import readable
 from .spike_trains import Trials, from_arrays
 from .tca_read import read_mat
 
 __all__ = ["read_trials"]
 
 _NEEDED, _OPTIONAL = ("times", "synapses", "trial", "target"), ("length", "num_synapses", "dt")
-_LARGEST = 1 << 33  # bytes of all arrays together
+_LARGEST, _RATIO = 2**29, 20  # bytes of all arrays together: so many, or so many times those of the file
 
 
 def read_trials(path: StrPath) -> Trials:
@@ -56,16 +55,16 @@ def read_trials(path: StrPath) -> Trials:
 
 
 def _arrays(path: Path) -> dict[str, Any]:
-    try:
-        with zipfile.ZipFile(path) as archive:  # before memory is asked for
-            size = sum(entry.file_size for entry in archive.infolist())
-        if size > _LARGEST:
-            raise InputError(f"{path}: holds {size} bytes of arrays, more than {_LARGEST}")
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except InputError:
-        raise
-    except (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError, KeyError, NotImplementedError) as error:
-        raise InputError(
-            f"{path}: cannot be read as an .npz file ({str(error)[:200] or type(error).__name__})"
-        ) from None
+    with readable(path, "an .npz file"), zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        size = sum(entry.file_size for entry in entries)
+        if size > max(_LARGEST, _RATIO * path.stat().st_size):  # before memory is asked for
+            raise InputError(f"{path}: unpacks to {size} bytes, more than {_LARGEST} and {_RATIO} times its own size")
+        arrays = {}
+        for entry in entries:
+            name = entry.filename.removesuffix(".npy")
+            if name in arrays:
+                raise InputError(f"{path}: holds {name!r} twice")
+            with archive.open(entry) as file:
+                arrays[name] = read_npy(file, entry.file_size, f"{path}: {name}")
+        return arrays

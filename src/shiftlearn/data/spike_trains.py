@@ -151,6 +151,8 @@ def from_arrays(
     _within("trial", row, n)
     if num_synapses is None:
         num_synapses = int(synapse.max(initial=0)) + 1
+    if not 1 <= num_synapses < 2**31 or num_synapses != int(num_synapses):
+        raise InputError(f"num_synapses must be a whole number of 1 or more, below 2**31, got {num_synapses}")
     _within("synapses", synapse, num_synapses)
     if (late := t > lengths[row]).any():
         raise InputError(f"times must lie within the trial's length, {lengths[row][late][0]:g} s, got {t[late][0]:g}")
@@ -169,7 +171,7 @@ def from_arrays(
         feature_offsets=np.zeros(n + 1, np.int64),
         target=targets,
         lengths=lengths,
-        num_synapses=num_synapses,
+        num_synapses=int(num_synapses),
         dt=float(dt),
     )
 

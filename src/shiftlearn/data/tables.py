@@ -189,8 +189,9 @@ def _holds_names(sheet: Sheet, names: Sequence[str], numeric: Sequence[bool]) ->
 
 def _names(sheet: Sheet) -> tuple[str, ...]:
     names = tuple(cell or str(place) for place, cell in enumerate(sheet.rows[0], 1))
+    places: dict[str, int] = {}
     for place, name in enumerate(names, 1):
-        first = names.index(name) + 1
+        first = places.setdefault(name, place)
         if first != place:
             raise InputError(
                 f"{sheet.path}: line {sheet.lines[0]}: the column name {name!r} is used twice, "

@@ -204,7 +204,7 @@ def read(name: str) -> Recipe:
         raise InputError(f"no recipe file {name!r}")
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: not TOML, not UTF-8, a number of 5000 digits
         raise InputError(f"{name} is not valid TOML: {error}") from None
     return from_dict(values, source=name)
 
@@ -233,7 +233,7 @@ def _convert(key: str, value: Any) -> Any:
     if isinstance(value, str) and wanted is not str:
         try:
             (value,) = tomllib.loads(f"x = {value}").values()
-        except ValueError:
+        except (ValueError, RecursionError):
             raise InputError(f"{key} must be {_kind(wanted, item)}, got {value!r}") from None
     if item is not None:
         values = list(value) if isinstance(value, list | tuple) else [value]
