@@ -6,7 +6,6 @@ import io
 from pathlib import Path
 from typing import Any
 
-import typer
 
 from .. import checkpoint, records, tasks
 from ..diagnostics import draw, layer_report
@@ -38,7 +37,7 @@ def inspect(run: str, samples: int, data_dir: str | None, out: str | None) -> No
     for row in rows:
         table.add_row(*(_text(name, value) for name, value in row.items()))
     print_table(table)
-    typer.echo(f"{len(chosen)} training samples of {model.recipe.dataset}; times t = log z in units of tau")
+    print(f"{len(chosen)} training samples of {model.recipe.dataset}; times t = log z in units of tau")
     if path is None:
         return
     content = records.as_csv(rows)
@@ -47,7 +46,7 @@ def inspect(run: str, samples: int, data_dir: str | None, out: str | None) -> No
         draw(rows, str(run)).savefig(picture, format="png", dpi=150)
         content = picture.getvalue()
     checkpoint.write(path, content)
-    typer.echo(f"written: {path}")
+    print(f"written: {path}")
 
 
 def _text(name: str, value: Any) -> str:

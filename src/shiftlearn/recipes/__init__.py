@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, unknown_name
+from ..errors import InputError, nearest, unknown_name
 from ..names import (
     CODINGS,
     INITIALISATIONS,
@@ -92,8 +92,13 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name, accept, expected in _CHECKS:
-            if not accept(getattr(self, name)):
-                raise InputError(f"{name} must be {expected}, got {getattr(self, name)!r}")
+            value = getattr(self, name)
+            if accept(value):
+                continue
+            if isinstance(expected, str):
+                raise InputError(f"{name} must be {expected}, got {value!r}")
+            hint = nearest(value, expected)
+            raise InputError(f"{name} must be one of {', '.join(expected)}, got {value!r}{hint and '.' + hint}")
         if self.modulator == "reward" and self.loss != "cross-entropy":
             raise InputError(f"modulator 'reward' takes the place of the loss: leave loss alone, got {self.loss!r}")
         if self.loss == "published" and self.readout != "z":
@@ -125,11 +130,14 @@ class Recipe:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
 
 
-def _choice(name: str, *valid: str) -> tuple[str, Callable[[Any], bool], str]:
-    return name, lambda x: x in valid, "one of " + ", ".join(valid)
+_Check = tuple[str, Callable[[Any], bool], str | tuple[str, ...]]  # a setting, what it accepts, in words or by name
 
 
-_CHECKS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+def _choice(name: str, *valid: str) -> _Check:
+    return name, lambda x: x in valid, valid
+
+
+_CHECKS: tuple[_Check, ...] = (
     ("layers", lambda x: len(x) >= 2 and min(x) >= 0 and 0 not in x[1:-1], "two or more sizes of 1 or more"),
     ("maps", lambda x: min(x, default=1) >= 1, "sizes of 1 or more"),
     _choice("feedback", *PATHWAYS),
