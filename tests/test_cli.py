@@ -25,7 +25,7 @@ def run(*arguments):
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, mnist_files):
     """A finished run and what the command printed."""
     folder = tmp_path_factory.mktemp("runs") / "small"
     done = run("train", "mnist", *SMALL, "--out", str(folder))

@@ -6,7 +6,6 @@ import io
 from pathlib import Path
 from typing import cast
 
-
 from ..data import DATASETS, Split, find
 from ..data.tables import TABLES
 from ..errors import InputError

@@ -6,7 +6,6 @@ import io
 from pathlib import Path
 from typing import Any
 
-
 from .. import checkpoint, records, tasks
 from ..diagnostics import draw, layer_report
 from ..errors import InputError

@@ -7,7 +7,6 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-
 from .. import checkpoint, records, training
 from .printing import print_table
 
