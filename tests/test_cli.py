@@ -171,9 +171,10 @@ def test_version_and_help_do_not_load_torch(option):
 
 
 def test_no_arguments_show_the_help_alone(call):
-    _, out, err = call()
-    assert "train" in out
-    assert err == ""
+    for arguments in ((), ("data", "make")):
+        code, out, err = call(*arguments)
+        assert (code, err) == (0, "")
+        assert "Commands:" in out
 
 
 def test_lines_stay_plain_where_colour_is_forced(monkeypatch, capsys):

@@ -35,7 +35,6 @@ app = typer.Typer(
     name=NAME,
     help="Train spiking neural networks with shifting learning.",
     epilog=_examples("train mnist --seed 0 --out runs/first", "evaluate runs/first", "runs") + "\n\n" + _EXIT_CODES,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"terminal_width": max(30, min(shutil.get_terminal_size().columns, 100) - 2)},
@@ -66,11 +65,18 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+def _help_alone(context: typer.Context) -> None:
+    """Show the help where no command follows."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.callback(invoke_without_command=True)
 def _root(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
 ) -> None:
-    pass
+    _help_alone(context)
 
 
 @app.command(
@@ -265,13 +271,14 @@ def data_show(
     show(dataset, split, count, seed, coding, preprocess, data_dir or context.obj, out)
 
 
-make_app = typer.Typer(no_args_is_help=True, help="Generate data.")
+make_app = typer.Typer(invoke_without_command=True)
 data_app.add_typer(make_app, name="make")
 
 
 @make_app.callback()
-def data_make() -> None:
+def data_make(context: typer.Context) -> None:
     """Generate data."""
+    _help_alone(context)
 
 
 @make_app.command("tca", epilog=_examples("data make tca --trials 200 --out trials.mat"))
@@ -311,6 +318,5 @@ def main() -> None:
 
 
 def _fail(message: str) -> None:
-    if message:  # empty where the help was shown instead
-        print(f"{NAME}: {' '.join(message.split())}", file=sys.stderr)
+    print(f"{NAME}: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(2)
