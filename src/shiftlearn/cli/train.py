@@ -78,7 +78,9 @@ def train(
     with join(device) as (world, own):
         job = world.first(lambda: _job(name, settings, epochs, seed, out, resume, target, plan))
         world.first(lambda: job.plan.check(device, world.size))
-        board = world.first(lambda: _board(job, log)) if world.is_writer else None
+        board = world.first(lambda: _board(job, log))
+        if not world.is_writer:
+            board, voice = None, Voice(quiet=True)
         _run(job, world, own, data_dir, resume is not None, board, voice)
     if world.size > 1:
         # Threads of the process group may still want the interpreter while it shuts down, and then abort the process.
@@ -142,8 +144,6 @@ def _run(
     voice: Voice,
 ) -> None:
     recipe, seed, folder, plan, metrics = job.recipe, job.seed, job.folder, job.plan, job.metrics
-    if not world.is_writer:
-        voice = Voice(quiet=True)
     voice.say(recipe.description)
     if job.changed:
         voice.say("changed: " + ", ".join(f"{key} = {recipe.as_dict()[key]}" for key in job.changed))
@@ -181,9 +181,8 @@ def _run(
         command = f"shiftlearn train --resume {shlex.quote(str(folder))}{' --log tensorboard' if board else ''}"
         print(f"\ninterrupted; go on with: {command}" if begun else "\ninterrupted", file=sys.stderr)
         sys.exit(130)
-    if world.is_writer:
-        assert metrics is not None
-        _show(folder, metrics, voice)
+    assert metrics is not None
+    _show(folder, metrics, voice)
 
 
 def _show(folder: Path, metrics: dict[str, Any], voice: Voice) -> None:
