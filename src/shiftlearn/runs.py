@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from . import checkpoint, recipes, training
+from . import checkpoint, recipes
 from .errors import InputError, unknown_name
 
 __all__ = ["SORTS", "arrange", "find", "read"]
@@ -47,7 +47,7 @@ def read(folder: Path) -> Row:
     Raises:
         InputError: a file is damaged, or missing though the run is finished.
     """
-    config, metrics, log = checkpoint.read_config(folder), checkpoint.read_metrics(folder), training.read_log(folder)
+    config, metrics, log = checkpoint.read_config(folder), checkpoint.read_metrics(folder), checkpoint.read_log(folder)
     kind = "cross-validation" if config.folds else "repeats" if config.repeats else "training"
     if metrics is not None and kind != "repeats" and not (folder / checkpoint.WEIGHTS).is_file():
         raise InputError(f"{str(folder)!r} is finished, but holds no {checkpoint.WEIGHTS}")

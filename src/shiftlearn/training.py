@@ -22,7 +22,7 @@ from .model import Model, build
 from .nn import first_to_fire, initialise, shift_layers
 from .recipes import Recipe
 
-__all__ = ["Reporter", "Silent", "read_log", "resume", "start"]
+__all__ = ["Reporter", "Silent", "resume", "start"]
 
 _REPORT_EVERY = 20  # batches
 _INITIALISING = 256  # training samples to which the weights are fitted with init = "data"
@@ -143,7 +143,7 @@ class _Run:
     def _begin(self, folder: Path) -> dict[str, Any]:
         """Restore the last whole epoch, and leave no lines of later ones."""
         progress = checkpoint.load_state(folder, self.network, self.learner.optimizer) or {"epoch": 0, "seconds": 0.0}
-        log = read_log(folder)[: progress["epoch"]]
+        log = _read_log(folder)[: progress["epoch"]]
         checkpoint.write(folder / checkpoint.LOG, "".join(json.dumps(line) + "\n" for line in log).encode())
         return progress
 
@@ -244,8 +244,7 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def read_log(folder: Path) -> list[dict[str, Any]]:
-    """The records of metrics.jsonl, one an epoch."""
+def _read_log(folder: Path) -> list[dict[str, Any]]:
     path = folder / checkpoint.LOG
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
     records = []

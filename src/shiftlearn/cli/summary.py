@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from .. import checkpoint, records, training
+from .. import checkpoint, records
 from .printing import print_table
 
 _WIDEST = 40  # characters of a histogram's bar
@@ -44,7 +44,7 @@ def _trained(folder: Path, metrics: dict[str, Any]) -> None:
         f"{metrics['test_accuracy']:.2%} on {metrics['test_samples']} samples "
         f"({metrics['silent_samples']} silent, {metrics['tied_samples']} tied)",
     )
-    last = (training.read_log(folder) or [{}])[-1]
+    last = (checkpoint.read_log(folder) or [{}])[-1]
     for name, key in (("validation", "validation_accuracy"), ("training", "train_accuracy")):
         if key in last:
             _line(name, f"{last[key]:.2%} in epoch {last['epoch']}")
