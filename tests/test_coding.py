@@ -77,7 +77,12 @@ def test_a_half_is_strong_and_less_is_weak(dtype):
 
 @pytest.mark.parametrize(
     ("name", "code"),
-    [("latency", coding.latency), ("on-off", coding.on_off), ("binarised", lambda x, _: coding.binarised(x))],
+    [
+        ("latency", coding.latency),
+        ("ink", coding.ink),
+        ("on-off", coding.on_off),
+        ("binarised", lambda x, _: coding.binarised(x)),
+    ],
 )
 def test_an_encoder_sorts_bytes_and_keeps_floats_dense(name, code):
     encode = coding.encoder(name, 3.0)
@@ -88,6 +93,13 @@ def test_an_encoder_sorts_bytes_and_keeps_floats_dense(name, code):
     assert torch.equal(events.channel, wanted.channel[listed])
     assert torch.equal(events.rest, wanted.rest)
     assert torch.equal(coding.encoder(name, 3.0, dense=True)(GREY[None]), code(GREY[None], 3.0))
+
+
+def test_ink_alone_spikes():
+    z = coding.ink(torch.tensor([[0, 1, 255, 0]], dtype=torch.uint8))
+    assert z.isinf().tolist() == [[True, False, False, True]]
+    assert torch.equal(z[:, 1:3], coding.latency(torch.tensor([[1, 255]], dtype=torch.uint8)))
+    assert coding.ink(torch.tensor([0.0, 1.0])).tolist() == [math.inf, 1.0]
 
 
 def test_on_off_fires_one_input_early_for_either_end():

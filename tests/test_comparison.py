@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from joblib.parallel import ThreadingBackend
 
-from shiftlearn import comparison, recipes
+from shiftlearn import comparison, recipes, sweep
 from shiftlearn.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -86,13 +86,13 @@ def test_mistakes(call, tmp_path, monkeypatch, arguments, part):
 def test_a_folder_of_other_settings_is_refused(tmp_path):
     recipe = recipes.override(recipes.read("iris"), {"epochs": 2, "layers": [0, 4, 0]})
     (cell,) = comparison.grid(recipe, ["exact"], ["sign"], ["error"], 1)
-    comparison.run([cell], tmp_path, 1, None, lambda *_: None)
+    sweep.run([cell], tmp_path, 1, None, lambda *_: None)
     (other,) = comparison.grid(recipes.override(recipe, {"lr": 0.5}), ["exact"], ["sign"], ["error"], 1)
     with pytest.raises(InputError, match="holds a run with other settings"):
-        comparison.run([other], tmp_path, 1, None, lambda *_: None)
+        sweep.run([other], tmp_path, 1, None, lambda *_: None)
     (wider,) = comparison.grid(recipes.override(recipe, {"layers": [0, 5, 0]}), ["exact"], ["sign"], ["error"], 1)
     with pytest.raises(InputError, match="holds a run with other settings"):
-        comparison.run([wider], tmp_path, 1, None, lambda *_: None)
+        sweep.run([wider], tmp_path, 1, None, lambda *_: None)
 
 
 def without_times(metrics):
@@ -101,7 +101,7 @@ def without_times(metrics):
 
 def collected(cells, out, jobs):
     found = {}
-    comparison.run(cells, out, jobs, None, lambda cell, metrics: found.update({cell.name: without_times(metrics)}))
+    sweep.run(cells, out, jobs, None, lambda cell, metrics: found.update({cell.name: without_times(metrics)}))
     return found
 
 
@@ -117,7 +117,7 @@ def test_a_dask_cluster_can_carry_the_runs(tmp_path, cells):
     cluster = dask.LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None)
     with cluster, dask.Client(cluster) as client, joblib.parallel_config("dask"):
         found = collected(cells, tmp_path / "dask", 2)
-        assert client.run(lambda: "shiftlearn.comparison" in sys.modules) == dict.fromkeys(client.nthreads(), True)
+        assert client.run(lambda: "shiftlearn.sweep" in sys.modules) == dict.fromkeys(client.nthreads(), True)
     assert found == collected(cells, tmp_path / "here", 1)
     for cell in cells:
         one, two = (tmp_path / name / cell.name / "weights.safetensors" for name in ("dask", "here"))

@@ -31,6 +31,8 @@ CASES = {
     "published": {"loss": "published"},
     "reward": {"modulator": "reward"},
     "random": {"feedback": "random", "lr_scale": [0.5, 1.0]},
+    "aligning": {"feedback": "aligning", "weight_decay": 3.0, "averaging": 0.5},
+    "noise": {"jitter": 0.1, "deletion": [0.0, 0.2], "modulator": "reward", "baseline": "confidence"},
     "direct": {"feedback": "direct", "modulator": "reward", "readout": "t"},
     "none": {"feedback": "none", "homeostasis": 0.0},  # parameters that no error reaches
     "convolution": {"layers": [16, 3], "maps": [4], "kernel": 3, "pool": 2},
@@ -56,7 +58,7 @@ def learned(settings, world):
         shard = world.shard(len(batch))
         own = batch[shard.rows]
         losses.append(world.sum(learner.step(z[own], y[own], shard=shard)[0]))
-    return {**network.state_dict(), "losses": torch.stack(losses)}
+    return {**learner.state.state_dict(), "losses": torch.stack(losses)}
 
 
 class Interrupted(training.Silent):

@@ -100,6 +100,7 @@ SETTINGS = [
     {},
     {"feedback": "random", "rule": "exact"},
     {"feedback": "sign", "homeostasis": 0.0},
+    {"feedback": "aligning", "weight_decay": 4.0},
     {"feedback": "none", "rule": "shifting", "loss": "published", "lr": 1e-3, "lr_final": 1e-3},
     {"batch": 64},
     {"batch": 1, "epochs": 2},
@@ -111,7 +112,7 @@ SETTINGS = [
 # ------------------------------------------------------------------------------------------------ one and many
 
 
-@pytest.mark.parametrize("feedback", ["symmetric", "random", "sign", "none"])
+@pytest.mark.parametrize("feedback", ["symmetric", "random", "aligning", "sign", "none"])
 def test_a_member_starts_as_the_single_network(feedback):
     recipe = small(feedback=feedback)
     seeds = [3, 0, 3, 2**40]
@@ -457,6 +458,10 @@ def test_the_recipe_needs_sizes():
     [
         ({"modulator": "reward"}, "modulator 'reward' is for single networks"),
         ({"init": "data"}, "init 'data' is for single networks"),
+        ({"translate": 1}, "translate is for single networks, .* got 1"),
+        ({"jitter": 0.1}, r"jitter is for single networks, .* got \(0.1,\)"),
+        ({"deletion": 0.1}, "deletion is for single networks"),
+        ({"averaging": 0.9}, "averaging is for single networks"),
     ],
 )
 def test_what_single_networks_alone_can_do_is_refused_before_anything_is_written(tmp_path, setting, message):

@@ -64,7 +64,11 @@ def test_overrides_are_read_like_toml(mnist, key, text, value):
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("betta", "1", r"unknown setting 'betta'\. Did you mean 'beta'\? Valid: batch, beta, beta1, .*validation\."),
+        (
+            "betta",
+            "1",
+            r"unknown setting 'betta'\. Did you mean 'beta'\? Valid: averaging, baseline, batch, .*weight_decay\.",
+        ),
         ("epochs", "2.5", "epochs must be a whole number, got 2.5"),
         ("epochs", "true", "epochs must be a whole number, got True"),
         ("epochs", "", "epochs must be a whole number, got ''"),
@@ -77,8 +81,21 @@ def test_overrides_are_read_like_toml(mnist, key, text, value):
         ("layers", "[784]", "layers must be two or more sizes of 1 or more, got"),
         ("layers", "[784, 0, 10]", "layers must be two or more sizes of 1 or more, got"),
         ("layers", "[784, 10.0]", r"layers must be a list like \[784, 800, 10\], got"),
-        ("feedback", "telepathy", "feedback must be one of symmetric, random, sign, none, direct, got 'telepathy'"),
-        ("coding", "morse", "coding must be one of latency, on-off, population, binarised, got 'morse'"),
+        (
+            "feedback",
+            "telepathy",
+            "feedback must be one of symmetric, random, aligning, sign, none, direct, got 'telepathy'",
+        ),
+        ("coding", "morse", "coding must be one of latency, ink, on-off, population, binarised, got 'morse'"),
+        ("baseline", "none", "baseline must be one of mean, confidence, got 'none'"),
+        ("schedule", "linear", "schedule must be one of geometric, cosine, got 'linear'"),
+        ("translate", "-1", "translate must be 0 or more, got -1"),
+        ("jitter", "-0.1", r"jitter must be 0 or more, got \(-0.1,\)"),
+        ("deletion", "[0.0, 1.0]", r"deletion must be in \[0, 1\), got \(0.0, 1.0\)"),
+        ("deletion", "[0.0, 0.1, 0.2]", "deletion must have 1 entry, or 2 .*, got 3"),
+        ("homeostasis", "[1.2, -1.0]", "homeostasis must be 0 or more, got"),
+        ("weight_decay", "-1", "weight_decay must be 0 or more, got -1.0"),
+        ("averaging", "1", r"averaging must be in \[0, 1\), got 1.0"),
         ("loss", "mse", "loss must be one of cross-entropy, published, got 'mse'"),
         ("readout", "spikes", "readout must be one of z, t, got 'spikes'"),
         ("init", "guess", "init must be one of uniform, data, got 'guess'"),
@@ -98,6 +115,13 @@ def test_overrides_are_read_like_toml(mnist, key, text, value):
 def test_bad_settings(mnist, key, value, message):
     with pytest.raises(InputError, match=message):
         recipes.override(mnist, {key: value})
+
+
+def test_what_excludes_each_other(mnist):
+    with pytest.raises(InputError, match="averaging needs delays that stay positive"):
+        recipes.override(mnist, {"averaging": 0.9, "project_delays": False})
+    with pytest.raises(InputError, match="jitter and deletion of spike trains are not made here"):
+        recipes.override(recipes.read("tca"), {"jitter": 0.1})
 
 
 def test_the_published_loss_reads_out_z(mnist):

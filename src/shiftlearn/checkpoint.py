@@ -168,6 +168,19 @@ def read_metrics(folder: Path) -> dict[str, Any] | None:
     return dict(metrics)
 
 
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """What ``metrics.jsonl`` says of the epochs; [] if there are none yet."""
+    path = folder / LOG
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    records = []
+    for line in lines:
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:  # cut off by a crash: that epoch has no checkpoint either
+            break
+    return records
+
+
 def save_model(model: Model, folder: Path) -> None:
     """Write a model to a folder, made if need be."""
     if folder.exists() and not folder.is_dir():

@@ -14,7 +14,7 @@ from .events import SpikeEvents
 from .names import CODINGS
 from .ops import sort_levels
 
-__all__ = ["CODINGS", "binarised", "coded_width", "encoder", "latency", "on_off", "population"]
+__all__ = ["CODINGS", "binarised", "coded_width", "encoder", "ink", "latency", "on_off", "population"]
 
 
 def latency(x: Tensor, exponent: float = 2.0) -> Tensor:
@@ -47,6 +47,11 @@ def binarised(x: Tensor) -> Tensor:
     return torch.where(latency(x, 1.0) <= math.exp(0.5), math.exp(1 - 0.01), math.exp(1 - 2.3))
 
 
+def ink(x: Tensor, exponent: float = 2.0) -> Tensor:
+    """As :func:`latency`, but what is 0 stays silent: a black background sends no spikes."""
+    return latency(x, exponent).masked_fill(x == 0, math.inf)
+
+
 def on_off(x: Tensor, exponent: float = 2.0) -> Tensor:
     """Two inputs for each value: one fires early where x is large, the other where it is small. (…, n) to (…, 2n)."""
     return latency(torch.cat([x, 255 - x if x.dtype == torch.uint8 else 1 - x], -1), exponent)
@@ -76,14 +81,14 @@ def encoder(
 ) -> Callable[[Tensor], Tensor | SpikeEvents]:
     """The coding called ``name``, from (batch, features) to what a layer takes.
 
-    ``exponent`` is that of "latency", "on-off" and "population"; ``cells`` is that of the last. The spikes of uint8
-    inputs are sorted by counting, and arrive as SpikeEvents; floats become a tensor of z, and with ``dense`` all do.
+    ``exponent`` is that of all but "binarised"; ``cells`` is that of "population". The spikes of uint8 inputs are
+    sorted by counting, and arrive as SpikeEvents; floats become a tensor of z, and with ``dense`` all do.
     """
     if name not in CODINGS:
         raise unknown_name("coding", name, CODINGS)
     if name == "population":
         return partial(population, exponent=exponent, cells=cells)
-    encode = binarised if name == "binarised" else partial(latency, exponent=exponent)
+    encode = binarised if name == "binarised" else partial(ink if name == "ink" else latency, exponent=exponent)
     of_level = cache(encode(torch.arange(256, dtype=torch.uint8)).to)  # one copy to each device
 
     def run(x: Tensor) -> Tensor | SpikeEvents:

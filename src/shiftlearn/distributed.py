@@ -104,7 +104,7 @@ class World:
         from torch.nn.parallel import DistributedDataParallel
 
         together = DistributedDataParallel(network, find_unused_parameters=unused)
-        together.broadcast_buffers = False  # feedback matrices never change: the constructor has sent them
+        together.broadcast_buffers = False  # the constructor has sent the feedback matrices: they stay, or change alike
         return together
 
 

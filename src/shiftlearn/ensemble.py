@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -109,5 +110,8 @@ def require_ensemble(recipe: Recipe) -> None:
     """InputError if a setting of the recipe is for single networks alone."""
     if recipe.modulator == "reward":
         raise InputError("modulator 'reward' is for single networks: the guesses of an ensemble would be entangled")
+    for name in ("translate", "jitter", "deletion", "averaging"):
+        if np.any(given := getattr(recipe, name)):
+            raise InputError(f"{name} is for single networks, not for those that train side by side, got {given}")
     if recipe.init != "uniform":
         raise InputError(f"init {recipe.init!r} is for single networks, not for those that train side by side")

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from .distributed import Shard, World
 from .events import SpikeEvents
-from .nn import FirstSpikeCrossEntropy, Homeostasis, RewardLoss, SoftmaxTargetError, project_delays, shift_layers
+from .nn import (
+    FirstSpikeCrossEntropy,
+    Homeostasis,
+    RewardLoss,
+    SoftmaxTargetError,
+    SpikeNoise,
+    project_delays,
+    shift_layers,
+)
 from .recipes import Recipe
 
 __all__ = ["Learner", "random_state"]
+
+T = TypeVar("T")
 
 
 class Learner:
@@ -21,6 +34,8 @@ class Learner:
 
     Attributes:
         optimizer: Adam over the weights (one group, or one for each layer) and, as the last group, the delays.
+        average: the exponential average of the network, None if the recipe has none.
+        state: what a checkpoint holds beside the optimizer: the network, and the average if there is one.
     """
 
     def __init__(self, network: nn.Sequential, recipe: Recipe) -> None:
@@ -28,7 +43,7 @@ class Learner:
         self.forward: nn.Module = network
         self.loss: nn.Module
         if recipe.modulator == "reward":
-            self.loss = RewardLoss(recipe.beta, recipe.horizon, reduction="sum", readout=recipe.readout)
+            self.loss = RewardLoss(recipe.beta, recipe.horizon, "sum", readout=recipe.readout, baseline=recipe.baseline)
         elif recipe.loss == "published":
             self.loss = SoftmaxTargetError()
         else:
@@ -40,31 +55,60 @@ class Learner:
                 ordinal=recipe.ordinal,
                 readout=recipe.readout,
             )
-        self.homeostasis = Homeostasis(recipe.homeostasis) if recipe.homeostasis else None
+        self.homeostasis = Homeostasis(self._each(recipe.homeostasis)) if any(recipe.homeostasis) else None
         layers = shift_layers(network)
+        self.noise = []
+        for layer, jitter, deletion in zip(layers, *map(self._each, (recipe.jitter, recipe.deletion)), strict=True):
+            if jitter or deletion:
+                self.noise.append(SpikeNoise(jitter, deletion))
+                layer.register_forward_pre_hook(self.noise[-1])
         shifts: list[dict[str, Any]] = [{"params": [layer.shift for layer in layers], "scale": recipe.lr_scale[0]}]
         if len(recipe.lr_scale) > 1:
             shifts = [{"params": [x.shift], "scale": scale} for x, scale in zip(layers, recipe.lr_scale, strict=True)]
         self.optimizer = torch.optim.Adam(
-            [*shifts, {"params": [layer.delay for layer in layers]}], betas=(recipe.beta1, recipe.beta2), fused=True
+            [*shifts, {"params": [layer.delay for layer in layers], "weight_decay": 0.0}],
+            betas=(recipe.beta1, recipe.beta2),
+            weight_decay=recipe.weight_decay,
+            decoupled_weight_decay=True,
+            fused=True,
         )
+        # Nothing is sent to the inputs of the network, so the first layer's matrix is of no use.
+        self._aligning = [(k, x) for k, x in enumerate(layers) if k and x.feedback == "aligning"]
+        self.average: AveragedModel | None = None
+        self.state: nn.Module = network
+        if recipe.averaging:
+            mean = get_ema_multi_avg_fn(recipe.averaging)  # type: ignore[no-untyped-call]
+            self.average = AveragedModel(network, multi_avg_fn=mean)
+            self.state = nn.ModuleList([network, self.average])
+
+    def _each(self, values: Sequence[T]) -> Sequence[T]:
+        """One for every layer."""
+        return [*values] * len(shift_layers(self.network)) if len(values) == 1 else values
 
     def join(self, world: World) -> None:
         """Learn together with the other processes of a world, from the state of its first on."""
         self.forward = world.parallel(self.network, unused=self.recipe.feedback == "none")
         if world.size > 1:
             self.optimizer.load_state_dict(world.first(self.optimizer.state_dict))
+            self.state.load_state_dict(world.first(self.state.state_dict))
 
     def set_rates(self, share: float) -> None:
-        """Geometric schedules: the learning rates after ``share`` of the run."""
+        """The learning rates after ``share`` of the run."""
         r = self.recipe
         *shifts, delay = self.optimizer.param_groups
         for group in shifts:
-            group["lr"] = group["scale"] * r.lr * (r.lr_final / r.lr) ** share
-        delay["lr"] = r.delay_lr * (r.delay_lr_final / r.delay_lr) ** share
+            group["lr"] = group["scale"] * self._rate(r.lr, r.lr_final, share)
+        delay["lr"] = self._rate(r.delay_lr, r.delay_lr_final, share)
+
+    def _rate(self, first: float, last: float, share: float) -> float:
+        if self.recipe.schedule == "cosine":
+            return last + (first - last) * (1 + math.cos(math.pi * share)) / 2
+        return first * math.pow(last / first, share)
 
     def begin(self, generator: torch.Generator) -> None:
-        """Begin an epoch, whose guesses (of the modulator "reward") come from ``generator``."""
+        """Begin an epoch, whose noise and guesses (of the modulator "reward") come from ``generator``."""
+        for noise in self.noise:
+            noise.generator = generator
         if isinstance(self.loss, RewardLoss):
             self.loss.generator = generator
 
@@ -87,6 +131,8 @@ class Learner:
             The sum of the samples' losses over the size of the batch, so in one process their mean (summed over the
             members of an ensemble), and the spike times before the step, (batch, classes) or (members, batch, classes).
         """
+        for noise in self.noise:
+            noise.shard = shard
         z = self.forward(inputs)
         samples = z.flatten(0, -2), target.flatten(), None if weight is None else weight.flatten()
         loss = self.loss(*samples, shard) if isinstance(self.loss, RewardLoss) else self.loss(*samples)
@@ -95,11 +141,17 @@ class Learner:
         self.optimizer.zero_grad()
         # World.parallel averages over the processes what here is to be summed.
         (loss * shard.world.size if self.recipe.loss == "published" else loss / (size / shard.world.size)).backward()
+        before = [layer.shift.detach().clone() for _, layer in self._aligning]
         self.optimizer.step()
         if self.homeostasis:
             self.homeostasis(self.network)
         if self.recipe.project_delays:
             project_delays(self.network)
+        groups = self._each(self.optimizer.param_groups[:-1])
+        for (number, layer), old in zip(self._aligning, before, strict=True):
+            layer.align(old, 1 - groups[number]["lr"] * self.recipe.weight_decay)
+        if self.average:
+            self.average.update_parameters(self.network)
         return loss.detach() / size, z.detach()
 
 

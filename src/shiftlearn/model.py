@@ -34,7 +34,7 @@ __all__ = ["Model", "build"]
 
 Array = npt.NDArray[np.generic] | Tensor
 Spikes = Trials | SpikeEvents
-_CHUNK = 250  # samples at a time, where all would take too much memory
+CHUNK = 250  # samples at a time, where all would take too much memory
 
 
 def build(
@@ -109,10 +109,11 @@ class Model:
     ) -> None:
         self.recipe, self.network, self.seed, self.features, self.digest = recipe, network, seed, features, digest
         self.classes = tuple(classes or map(str, range(recipe.layers[-1])))
+        dense = bool(recipe.maps or recipe.jitter[0] or recipe.deletion[0])  # what is to be changed is not sorted yet
         self.encode: Callable[[Any], Tensor | SpikeEvents] = (
             (lambda spikes: spikes)
             if recipe.spike_trains
-            else encoder(recipe.coding, recipe.coding_exponent, recipe.coding_cells, dense=bool(recipe.maps))
+            else encoder(recipe.coding, recipe.coding_exponent, recipe.coding_cells, dense)
         )
 
     def spike_times(self, x: Array | Sequence[Column] | Spikes) -> npt.NDArray[np.float32]:
@@ -124,7 +125,7 @@ class Model:
     def fire(self, values: Tensor | SpikeEvents) -> Tensor:
         """(n, classes) spike times, on the CPU, of what :meth:`values` made of samples."""
         device = next(self.network.parameters()).device
-        parts = (values[k : k + _CHUNK].to(device) for k in range(0, max(len(values), 1), _CHUNK))
+        parts = (values[k : k + CHUNK].to(device) for k in range(0, max(len(values), 1), CHUNK))
         return torch.cat([self.network(self.encode(part)).cpu() for part in parts])
 
     def predict(self, x: Array | Sequence[Column] | Spikes) -> npt.NDArray[np.int64]:
@@ -180,10 +181,8 @@ class Model:
             if isinstance(x, SpikeEvents) and x.num_channels == channels:
                 return x
             if isinstance(x, Trials) and x.num_synapses == channels - cue:
-                parts = range(0, max(len(x), 1), _CHUNK)  # the way there takes several times the memory of the events
-                return SpikeEvents.cat(
-                    [to_events(x, slice(k, k + _CHUNK), tau=self.recipe.tau, cue=cue) for k in parts]
-                )
+                parts = range(0, max(len(x), 1), CHUNK)  # the way there takes several times the memory of the events
+                return SpikeEvents.cat([to_events(x, slice(k, k + CHUNK), tau=self.recipe.tau, cue=cue) for k in parts])
             wanted = f"trials of {channels - cue} synapses, or SpikeEvents of {channels} channels,"
         else:
             wanted = "no spike trains"

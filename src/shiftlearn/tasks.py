@@ -82,6 +82,8 @@ def read(recipe: Recipe, seed: int, data_dir: str | None, parts: Sequence[Litera
     name = recipe.dataset
     if recipe.preprocess != "none" and name not in data.DATASETS:
         raise InputError(f"preprocess is for images, got {recipe.preprocess!r} for {name}")
+    if recipe.translate and name not in data.DATASETS:
+        raise InputError(f"translate is for images, got {recipe.translate} for {name}")
     if name in data.DATASETS:
         loaded = {part: data.load(name, part, data_dir) for part in parts}
         images = np.concatenate([x for x, _ in loaded.values()]) if len(loaded) > 1 else next(iter(loaded.values()))[0]

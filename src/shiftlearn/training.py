@@ -6,10 +6,10 @@ import json
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from . import checkpoint, rules, tasks
 from .baselines import of_trials
@@ -19,7 +19,7 @@ from .evaluation import evaluate, write_results
 from .events import SpikeEvents
 from .learner import Learner, random_state
 from .model import Model, build
-from .nn import first_to_fire, initialise, shift_layers
+from .nn import first_to_fire, initialise, shift_layers, translate
 from .recipes import Recipe
 
 __all__ = ["Reporter", "Silent", "resume", "start"]
@@ -122,6 +122,8 @@ class _Run:
             inputs = self.model.encode(self.x[batch])
             initialise(self.network, inputs, self.recipe.init_share, self.recipe.init_spread, generator)
         self.learner = Learner(self.network, self.recipe)
+        if self.learner.average:
+            self.model.network = cast(nn.Sequential, self.learner.average.module)
         self.frozen = False
         self.delays = [delay.detach().clone() for delay in self._delays()]
         self.batches = -(-train // recipe.batch)
@@ -142,18 +144,19 @@ class _Run:
 
     def _begin(self, folder: Path) -> dict[str, Any]:
         """Restore the last whole epoch, and leave no lines of later ones."""
-        progress = checkpoint.load_state(folder, self.network, self.learner.optimizer) or {"epoch": 0, "seconds": 0.0}
-        log = _read_log(folder)[: progress["epoch"]]
+        stored = checkpoint.load_state(folder, self.learner.state, self.learner.optimizer)
+        progress = stored or {"epoch": 0, "seconds": 0.0}
+        log = checkpoint.read_log(folder)[: progress["epoch"]]
         checkpoint.write(folder / checkpoint.LOG, "".join(json.dumps(line) + "\n" for line in log).encode())
         return progress
 
     def _save(self, folder: Path, record: dict[str, Any], progress: dict[str, Any]) -> None:
         with open(folder / checkpoint.LOG, "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
-        checkpoint.save_state(folder, self.network, self.learner.optimizer, progress)
+        checkpoint.save_state(folder, self.learner.state, self.learner.optimizer, progress)
 
     def _end(self, folder: Path, progress: dict[str, Any]) -> dict[str, Any]:
-        self.network.eval()
+        self.model.network.eval()
         checkpoint.save_weights(self.model, folder)
         more: dict[str, Any] = {"frozen_in_epoch": progress["epoch"]} if progress.get("frozen") else {}
         if self.world.size > 1:
@@ -187,6 +190,10 @@ class _Run:
             chosen = batch[shard.rows]
             # x[chosen] of a tensor would take several times as long.
             x = self.x.index_select(0, chosen) if isinstance(self.x, Tensor) else self.x[chosen]
+            if self.recipe.translate and isinstance(x, Tensor):
+                most = self.recipe.translate
+                offsets = torch.randint(-most, most + 1, (len(batch), 2), generator=generator)
+                x = translate(x, offsets[shard.rows].to(self.device))
             y = self.y[chosen]
             loss, z = self.learner.step(self.model.encode(x), y, shard=shard)
             loss_sum += loss * len(batch)
@@ -207,7 +214,9 @@ class _Run:
         if self.recipe.validation:
             x, y = self.held_out
             rows = self.world.shard(len(y)).rows
+            self.model.network.eval()
             answers = (first_to_fire(self.model.fire(x[rows])) == y[rows].cpu()).sum()
+            self.model.network.train()
             record["validation_accuracy"] = self.world.sum(answers).item() / len(y)
         record["seconds"] = time.perf_counter() - began
         return record
@@ -242,15 +251,3 @@ def _device(name: str) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
         raise InputError(f"device {name!r} cannot be used here: {str(error).splitlines()[0]}") from None
     return device
-
-
-def _read_log(folder: Path) -> list[dict[str, Any]]:
-    path = folder / checkpoint.LOG
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
-    records = []
-    for line in lines:
-        try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:  # cut off by a crash: that epoch has no checkpoint either
-            break
-    return records

@@ -15,7 +15,7 @@ from shiftlearn.learner import Learner, random_state
 from shiftlearn.model import build
 from shiftlearn.nn import DirectFeedback, FirstSpikeCrossEntropy, RewardLoss, ShiftLinear, first_to_fire
 
-PATHWAYS = ["symmetric", "random", "sign", "direct"]
+PATHWAYS = ["symmetric", "random", "aligning", "sign", "direct"]
 
 
 def inputs(*shape: int) -> Tensor:
@@ -130,6 +130,20 @@ def test_reward_is_its_formula(reduction: str) -> None:
     torch.testing.assert_close(z.grad, expected)
 
 
+def test_surprise_at_a_confident_guess_follows_the_brier_score() -> None:
+    """Over all guesses, each as often as it is made, the error of the baseline "confidence" is half the score's."""
+    z = inputs(1, 4).requires_grad_()
+    chances = torch.softmax(-0.7 * z, 1)[0]
+    right = nn.functional.one_hot(torch.tensor(2), 4).double()
+    (wanted,) = torch.autograd.grad((chances - right).square().sum() / 2, z)
+    loss = RewardLoss(0.7, reduction="mean", baseline="confidence", generator=torch.Generator().manual_seed(0))
+    rows = z.detach().expand(200_000, 4).clone().requires_grad_()
+    loss(rows, torch.full((200_000,), 2)).backward()
+    torch.testing.assert_close(rows.grad.sum(0, keepdim=True), wanted, rtol=0.02, atol=1e-3)
+    with pytest.raises(InputError, match=r"unknown baseline 'meen'\. Did you mean 'mean'\?"):
+        RewardLoss(baseline="meen")
+
+
 def test_reward_tells_nothing_of_the_right_class() -> None:
     """Where the guess was wrong, the error is the same whichever other class is right."""
     z = inputs(6, 5)
@@ -190,9 +204,12 @@ def test_three_layers_learn_digits_by_each_pathway(digits: dict, feedback: str) 
     assert accuracy_after(digits, 15, feedback=feedback, lr=3e-3, lr_final=3e-4) > 0.65
 
 
-@pytest.mark.parametrize("feedback", ["symmetric", "direct"])
-def test_three_layers_learn_digits_by_reward(digits: dict, feedback: str) -> None:
+@pytest.mark.parametrize(
+    ("feedback", "baseline"), [("symmetric", "mean"), ("direct", "mean"), ("symmetric", "confidence")]
+)
+def test_three_layers_learn_digits_by_reward(digits: dict, feedback: str, baseline: str) -> None:
     settings = {"feedback": feedback, "modulator": "reward", "beta": 1.0, "lr": 3e-3, "lr_final": 1e-3}
+    settings["baseline"] = baseline
     assert accuracy_after(digits, 30, **settings) > 0.45
 
 

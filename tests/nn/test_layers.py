@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from shiftlearn import SpikeEvents, ops
+from shiftlearn.errors import InputError
 from shiftlearn.nn import FEEDBACK, Homeostasis, ShiftLinear, project_delays
 
 inf = math.inf
@@ -80,7 +81,7 @@ def test_resetting_resets_the_delays() -> None:
 @pytest.mark.parametrize("feedback", FEEDBACK)
 def test_what_is_saved(feedback: str) -> None:
     layer = make(feedback)
-    matrix = ["feedback_weight"] if feedback in ("random", "sign") else []
+    matrix = ["feedback_weight"] if feedback in ("random", "aligning", "sign") else []
     assert sorted(layer.state_dict()) == sorted(["shift", "delay", *matrix])
     assert sorted(name for name, _ in layer.named_parameters()) == ["delay", "shift"]
 
@@ -195,6 +196,27 @@ def test_random_sends_through_a_fixed_matrix() -> None:
     assert torch.equal(layer.state_dict()["feedback_weight"], matrix)
 
 
+def test_aligning_is_random_until_it_is_aligned_and_then_symmetric() -> None:
+    """B − W decays by what each step keeps, whatever the steps are."""
+    layer, z, delta = mixed(make("aligning", rule="shifting")), times(), torch.randn(5, 4, generator=seeded())
+    matrix = make("random").feedback_weight
+    assert torch.equal(layer.feedback_weight, matrix)
+    torch.testing.assert_close(sent_back(layer, z, delta), by_matrix(layer, z, delta, matrix))
+    first = layer.feedback_weight - layer.shift.detach()
+    for step in range(1, 61):
+        before = layer.shift.detach().clone()
+        with torch.no_grad():
+            layer.shift.mul_(0.9).add_(torch.randn(6, 4, generator=seeded(step)), alpha=0.1)
+        layer.align(before, 0.9)
+        gap = layer.feedback_weight - layer.shift.detach()
+        torch.testing.assert_close(gap, 0.9**step * first, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        sent_back(layer, z, delta), by_matrix(layer, z, delta, layer.shift), rtol=0.01, atol=0.02
+    )
+    with pytest.raises(InputError, match="feedback must be 'aligning' to be aligned, got 'random'"):
+        make("random").align(before, 0.9)
+
+
 def test_sign_follows_the_weights_with_fixed_magnitudes() -> None:
     layer, z, delta = mixed(make("sign", rule="shifting")), times(), torch.randn(5, 4, generator=seeded())
     magnitude = layer.feedback_weight.clone()
@@ -249,6 +271,18 @@ def test_homeostasis_adds_evenly_and_only_where_needed() -> None:
     Homeostasis(1.3)(layer)
     torch.testing.assert_close(layer.shift.detach(), after, rtol=0, atol=1e-6)
     assert torch.equal(layer.shift[:, 1], before[:, 1])
+
+
+def test_homeostasis_with_a_target_for_each_layer() -> None:
+    model = nn.Sequential(make(), ShiftLinear(4, 3), ShiftLinear(3, 2))
+    with torch.no_grad():
+        for layer in model:
+            layer.shift.zero_()
+    Homeostasis([1.5, 0.0, 3.0])(model)
+    for layer, target in zip(model, (1.5, 0.0, 3.0), strict=True):
+        torch.testing.assert_close(layer.shift.detach().sum(0), torch.full((layer.out_features,), target))
+    with pytest.raises(InputError, match="target must be 0 or more for each of the 3 layers"):
+        Homeostasis([1.5, 1.2])(model)
 
 
 def test_homeostasis_keeps_every_neuron_alive() -> None:

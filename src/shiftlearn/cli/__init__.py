@@ -216,6 +216,26 @@ def compare(
     run(recipe, set_ or [], rules, feedback, modulators, seeds, epochs, jobs, data_dir, out, voice)
 
 
+@app.command(epilog=_examples("reproduce mnist fashion-mnist", "reproduce --jobs 1 --into docs/results.md"))
+def reproduce(
+    recipes: Annotated[
+        list[str] | None,
+        typer.Argument(help="Recipes; default: all with a test set.", autocompletion=completion.recipe_names),
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Of each recipe so many runs.")] = 3,
+    jobs: Annotated[int, typer.Option(help="Runs at a time, each on one thread.")] = os.cpu_count() or 1,
+    data_dir: DataDir = None,
+    out: Annotated[str, typer.Option(help="Folder; it goes on where it is.")] = "runs/reproduce",
+    into: Annotated[
+        str | None, typer.Option(metavar="FILE.md", help="Replace the table in this file, too, between its markers.")
+    ] = None,
+) -> None:
+    """Train recipes with several seeds and write the table of results."""
+    from .reproduce import reproduce as run
+
+    run(recipes or [], seeds, jobs, data_dir, out, into)
+
+
 @app.command(epilog=_examples("predict runs/first digit.png", "predict runs/my-seed0 new.csv --json"))
 def predict(
     run: RunFolder,

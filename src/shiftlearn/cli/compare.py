@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .. import comparison, recipes
+from .. import comparison, recipes, sweep
 from ..checkpoint import write
 from ..errors import InputError
 from .printing import Voice
@@ -33,14 +33,14 @@ def compare(
     folder = Path(out) if out else Path("runs") / f"compare-{Path(name).stem}"
     cells = comparison.grid(recipe, _names(rules), _names(feedback), _names(modulators), seeds)
     voice.say(f"{len(cells)} runs in {folder}")
-    found: list[tuple[comparison.Cell, dict[str, Any]]] = []
+    found: list[tuple[sweep.Cell, dict[str, Any]]] = []
 
-    def done(cell: comparison.Cell, metrics: dict[str, Any]) -> None:
+    def done(cell: sweep.Cell, metrics: dict[str, Any]) -> None:
         found.append((cell, metrics))
         voice.say(f"{len(found)}/{len(cells)}  {cell.name}  test accuracy {metrics['test_accuracy']:.2%}")
 
     try:
-        comparison.run(cells, folder, jobs, data_dir, done)
+        sweep.run(cells, folder, jobs, data_dir, done)
     except KeyboardInterrupt:
         print("\ninterrupted; the same command goes on", file=sys.stderr)
         sys.exit(130)

@@ -6,6 +6,7 @@ from .homeostasis import Homeostasis, project_delays
 from .initialise import causal_share, initialise, sample_spread
 from .linear import FEEDBACK, ShiftLinear, shift_layers
 from .losses import FirstSpikeCrossEntropy, RewardLoss, SoftmaxTargetError, first_to_fire, spike_time_scores
+from .noise import SpikeNoise, perturbed, translate
 
 __all__ = [
     "FEEDBACK",
@@ -17,11 +18,14 @@ __all__ = [
     "ShiftConv2d",
     "ShiftLinear",
     "SoftmaxTargetError",
+    "SpikeNoise",
     "causal_share",
     "first_to_fire",
     "initialise",
+    "perturbed",
     "project_delays",
     "sample_spread",
     "shift_layers",
     "spike_time_scores",
+    "translate",
 ]

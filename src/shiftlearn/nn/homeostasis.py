@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -21,20 +23,26 @@ class Homeostasis:
         homeostasis = Homeostasis(1.2)
         optimizer.step()
         homeostasis(model)
+
+    ``target`` may be a sequence, one for each layer, 0 for none.
     """
 
-    def __init__(self, target: float = 1.2) -> None:
-        if not target > 0:
-            raise InputError(f"target must be positive, got {target}")
+    def __init__(self, target: float | Sequence[float] = 1.2) -> None:
+        if not (min(target, default=-1) >= 0 if isinstance(target, Sequence) else target > 0):
+            raise InputError(f"target must be positive, or 0 or more for each layer, got {target}")
         self.target = target
 
     @torch.no_grad()
     def __call__(self, model: nn.Module) -> None:
-        for layer in shift_layers(model):
+        layers = shift_layers(model)
+        targets = self.target if isinstance(self.target, Sequence) else [self.target] * len(layers)
+        if len(targets) != len(layers):
+            raise InputError(f"target must be 0 or more for each of the {len(layers)} layers, got {self.target}")
+        for layer, target in zip(layers, targets, strict=True):
             drive = layer.shift.sum(-2)
             # Often there is nothing to do, but only the CPU can be asked without waiting for a device.
-            if drive.device.type != "cpu" or drive.min().item() < self.target:
-                missing = (self.target - drive).clamp_min(0)
+            if target and (drive.device.type != "cpu" or drive.min().item() < target):
+                missing = (target - drive).clamp_min(0)
                 layer.shift.add_(missing.unsqueeze(-2) / layer.in_features)
 
 

@@ -38,8 +38,9 @@ class ShiftLinear(nn.Module):
         in_features, out_features: number of inputs and neurons.
         rule: local learning rule, "shifting", "normalized", "exact" or a registered one; see :mod:`shiftlearn.rules`.
         feedback: what carries the error to the inputs: "symmetric" the weights themselves; "random" a fixed,
-            non-negative matrix drawn like the initial weights (feedback alignment); "sign" fixed magnitudes with
-            the signs of the weights; "none" nothing.
+            non-negative matrix drawn like the initial weights (feedback alignment); "aligning" one that
+            changes with the weights (:meth:`align`); "sign" fixed magnitudes with the signs of the weights; "none"
+            nothing.
         init_scale: weights start as U(0, init_scale / in_features), as published (8).
         min_drive: floor of the drive where the rule divides by it.
         generator: source of the initial values.
@@ -87,7 +88,7 @@ class ShiftLinear(nn.Module):
         empty = torch.empty(*lead, in_features, out_features, device=device, dtype=dtype)
         self.shift = nn.Parameter(empty)
         self.delay = nn.Parameter(torch.empty(*lead, out_features, device=device, dtype=dtype))
-        matrix = torch.empty_like(empty) if feedback in ("random", "sign") else None
+        matrix = torch.empty_like(empty) if feedback in ("random", "aligning", "sign") else None
         self.register_buffer("feedback_weight", matrix)
         self.reset_parameters(generator)
 
@@ -118,6 +119,19 @@ class ShiftLinear(nn.Module):
         if self.feedback == "none" and isinstance(z, Tensor):
             z = z.detach()
         return ops.fire(z, self.shift, self.delay, matrix, self.rule, self.min_drive)
+
+    @torch.no_grad()
+    def align(self, before: Tensor, keep: float) -> None:
+        """Change an aligning feedback matrix B as the weights W were changed since they were ``before``.
+
+        Let a step be W ← keep · W + A, where A comes from the spikes of both neurons and the error, which both synapses
+        see. The same step for the other synapse, B ← keep · B + A, needs no weight transport, and lets B − W decay by
+        ``keep``: feedback comes to be symmetric. Here A is computed as W − keep · before, since the optimizer made it.
+        (After J. F. Kolen & J. B. Pollack 1994.)
+        """
+        if self.feedback != "aligning" or self.feedback_weight is None:
+            raise InputError(f"feedback must be 'aligning' to be aligned, got {self.feedback!r}")
+        self.feedback_weight.sub_(before).mul_(keep).add_(self.shift)
 
     def extra_repr(self) -> str:
         members = "" if self.members is None else f", members={self.members}"

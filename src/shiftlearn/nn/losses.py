@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..distributed import Shard
 from ..errors import InputError, unknown_name
-from ..names import READOUTS
+from ..names import BASELINES, READOUTS
 from ..ops.reference import check_classes
 
 __all__ = ["FirstSpikeCrossEntropy", "RewardLoss", "SoftmaxTargetError", "first_to_fire", "spike_time_scores"]
@@ -147,8 +147,14 @@ class RewardLoss(nn.Module):
     """Scalar reward: the network guesses a class, hears whether that was right, and nothing of what would have been.
 
     The guess is drawn from π = softmax(−β z). The loss is −(r − r̄) · log π(guess), with r = 1 for a right guess and 0
-    for a wrong one, and r̄ the mean of r over the batch: so a synapse changes by its eligibility times one number, the
-    reward beyond what was expected. (REINFORCE with a baseline.) Where processes share a batch, r̄ is that of them all.
+    for a wrong one, and r̄ the expected r: so a synapse changes by its eligibility times one number, the reward beyond
+    what was expected. (REINFORCE with a baseline.)
+
+    The baseline "mean" expects the mean of r over the batch; where processes share a batch, that of them all. The
+    baseline "confidence" expects π(guess): the network is surprised by as much as it was sure. As π(guess) depends on
+    the guess, the mean of the error over guesses is then not the gradient of the mean reward, π(right), but that of
+    π(right) − ½ Σ_k π_k², up to a constant half the Brier score with the other sign: Σ_k π_k (r_k − π_k) ∇ log π_k =
+    ∇π(right) − ½ ∇ Σ_k π_k². That asks for chances that are right, not only for right guesses. (Our own derivation.)
 
     Args:
         beta: inverse temperature, > 0: the smaller, the more is tried.
@@ -156,6 +162,7 @@ class RewardLoss(nn.Module):
         reduction: "mean" or "sum" over the batch.
         readout: "z", or "t" for log z in the place of z.
         generator: source of the guesses; can be replaced as the attribute of that name.
+        baseline: "mean" or "confidence".
     """
 
     def __init__(
@@ -165,11 +172,14 @@ class RewardLoss(nn.Module):
         reduction: str = "mean",
         generator: torch.Generator | None = None,
         readout: str = "z",
+        baseline: str = "mean",
     ) -> None:
         super().__init__()
         _check_settings(beta, horizon, reduction, readout)
+        if baseline not in BASELINES:
+            raise unknown_name("baseline", baseline, BASELINES)
         self.beta, self.horizon, self.reduction, self.generator = beta, horizon, reduction, generator
-        self.readout = readout
+        self.readout, self.baseline = readout, baseline
 
     def forward(self, z: Tensor, target: Tensor, weight: Tensor | None = None, shard: Shard | None = None) -> Tensor:
         """Scalar loss of (batch, classes) spike times for (batch,) class indices; ``weight`` (batch,) is each row's.
@@ -187,8 +197,10 @@ class RewardLoss(nn.Module):
         guess = torch.multinomial(chances, 1, generator=self.generator) if shard.total else target[:, None]
         guess = guess[shard.rows].to(z.device)
         reward = (guess[:, 0] == target).to(z.dtype)
-        surprise = reward - shard.world.sum(reward.sum()) / shard.total
-        rows = -surprise * log_p.gather(1, guess)[:, 0]
+        chosen = log_p.gather(1, guess)[:, 0]
+        sure = self.baseline == "confidence"
+        expected = chosen.detach().exp() if sure else shard.world.sum(reward.sum()) / shard.total
+        rows = (expected - reward) * chosen
         loss = (rows if weight is None else rows * weight).sum()
         return loss / max(z.shape[0], 1) if self.reduction == "mean" else loss
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import InputError, nearest, unknown_name
 from ..names import (
+    BASELINES,
     CODINGS,
     INITIALISATIONS,
     LOSSES,
@@ -19,6 +20,7 @@ from ..names import (
     PREPROCESSING,
     READOUTS,
     SCALINGS,
+    SCHEDULES,
     SPIKE_FILES,
 )
 
@@ -34,8 +36,15 @@ class Recipe:
     pixels of silence around and pooling of ``pool`` by ``pool`` after it (1: none). ``init_scale`` has one entry per
     layer of synapses, convolutions first, and so have ``init_share`` and ``init_spread``, which take its place with
     ``init = "data"`` (:func:`shiftlearn.nn.initialise`). ``lr_scale`` multiplies the learning rate of the shifts, one
-    entry for all layers or one each. ``horizon`` is the z that stands for a silent class in the loss; ``ordinal``
-    spreads its target over neighbouring classes.
+    entry for all layers or one each; so is ``homeostasis``, its target (0: none). ``horizon`` is the z that stands for
+    a silent class in the loss; ``ordinal`` spreads its target over neighbouring classes; ``baseline`` is that of the
+    modulator "reward".
+
+    What only training has: ``translate`` moves each image by up to so many pixels; ``jitter`` (in τ) and ``deletion``
+    (a probability) are those of :class:`shiftlearn.nn.SpikeNoise`, of the inputs first and then of each hidden layer's
+    spikes, or one entry for all. ``weight_decay``, times the learning rate, is the share that each step takes off the
+    shifts, and off feedback matrices that are "aligning". With ``averaging`` the trained weights are an exponential
+    average of those after each step, which keeps that share of itself at each (0: the last weights).
 
     For tables: ``scaling``, ``target`` (of a CSV file) and ``test_share``. For spike trains: ``trials`` (to train on),
     ``test_trials``, ``templates`` (a file with features, "" for new ones), ``test_file``, ``tau`` in s, and ``cue``,
@@ -70,7 +79,11 @@ class Recipe:
     test_file: str = ""
     tau: float = 1.0
     cue: float = 0.0
+    translate: int = 0
+    jitter: tuple[float, ...] = (0.0,)
+    deletion: tuple[float, ...] = (0.0,)
     modulator: str = "error"
+    baseline: str = "mean"
     loss: str = "cross-entropy"
     readout: str = "z"
     beta: float = 1.0
@@ -82,11 +95,14 @@ class Recipe:
     lr: float = 1e-3
     lr_final: float = 1e-3
     lr_scale: tuple[float, ...] = (1.0,)
+    schedule: str = "geometric"
     delay_lr: float = 1e-3
     delay_lr_final: float = 1e-3
     beta1: float = 0.9
     beta2: float = 0.9
-    homeostasis: float = 0.0
+    weight_decay: float = 0.0
+    averaging: float = 0.0
+    homeostasis: tuple[float, ...] = (0.0,)
     project_delays: bool = True
     validation: int = 0
 
@@ -103,12 +119,18 @@ class Recipe:
             raise InputError(f"modulator 'reward' takes the place of the loss: leave loss alone, got {self.loss!r}")
         if self.loss == "published" and self.readout != "z":
             raise InputError(f"loss 'published' reads out z, got readout {self.readout!r}")
+        if self.spike_trains and (self.jitter[0] or self.deletion[0]):
+            raise InputError(
+                f"jitter and deletion of spike trains are not made here, got {self.jitter}, {self.deletion}"
+            )
+        if self.averaging and not self.project_delays:
+            raise InputError(f"averaging needs delays that stay positive: project_delays, got {self.averaging}")
         if self.init == "data" and (self.maps or self.cue):
             raise InputError(f"init 'data' is for layers without maps or cue, got maps {self.maps}, cue {self.cue}")
         if self.maps and (self.coding == "population" or self.spike_trains):
             given = f"dataset {self.dataset!r}" if self.spike_trains else "coding 'population'"
             raise InputError(f"maps need images, which {given} does not give")
-        for name in ("init_scale", "init_share", "init_spread", "lr_scale"):
+        for name in _EACH_LAYER:
             if len(getattr(self, name)) not in (1, self.synapses):
                 raise InputError(
                     f"{name} must have 1 entry, or {self.synapses} (one per layer of synapses), "
@@ -142,9 +164,11 @@ _CHECKS: tuple[_Check, ...] = (
     ("maps", lambda x: min(x, default=1) >= 1, "sizes of 1 or more"),
     _choice("feedback", *PATHWAYS),
     _choice("modulator", *MODULATORS),
+    _choice("baseline", *BASELINES),
     _choice("coding", *CODINGS),
     _choice("loss", *LOSSES),
     _choice("readout", *READOUTS),
+    _choice("schedule", *SCHEDULES),
     _choice("init", *INITIALISATIONS),
     _choice("preprocess", *PREPROCESSING),
     _choice("scaling", *SCALINGS),
@@ -154,12 +178,16 @@ _CHECKS: tuple[_Check, ...] = (
     *((name, lambda x: len(x) >= 1 and min(x) > 0, "positive") for name in ("init_scale", "init_spread", "lr_scale")),
     *((name, lambda x: x > 0, "positive") for name in ("coding_exponent", "tau", "beta", "horizon", "lr", "lr_final")),
     *((name, lambda x: x > 0, "positive") for name in ("delay_lr", "delay_lr_final")),
-    *((name, lambda x: 0 <= x < 1, "in [0, 1)") for name in ("label_smoothing", "beta1", "beta2")),
-    *((name, lambda x: x >= 0, "0 or more") for name in ("min_drive", "homeostasis", "validation", "cue", "ordinal")),
+    *((name, lambda x: 0 <= x < 1, "in [0, 1)") for name in ("label_smoothing", "beta1", "beta2", "averaging")),
+    *((name, lambda x: x >= 0, "0 or more") for name in ("min_drive", "validation", "cue", "ordinal")),
+    *((name, lambda x: x >= 0, "0 or more") for name in ("translate", "weight_decay")),
+    *((name, lambda x: len(x) >= 1 and min(x) >= 0, "0 or more") for name in ("jitter", "homeostasis")),
+    ("deletion", lambda x: len(x) >= 1 and 0 <= min(x) <= max(x) < 1, "in [0, 1)"),
     *((name, lambda x: x >= 1, "1 or more") for name in ("batch", "trials", "test_trials", "epochs", "kernel", "pool")),
     ("padding", lambda x: x >= 0, "0 or more"),
 )
 
+_EACH_LAYER = ("init_scale", "init_share", "init_spread", "lr_scale", "jitter", "deletion", "homeostasis")
 _LARGEST = 1e300  # of a number; what is not finite is none
 _TYPES = typing.get_type_hints(Recipe)
 

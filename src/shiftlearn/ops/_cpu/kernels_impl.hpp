@@ -179,14 +179,7 @@ void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int t
   std::copy_n(z, listed, times.begin() + 1);
   if (has_rest) times[listed + 1] = rest;
   FOR_VECTORS {
-    I k[S::width];
-    T earliest[S::width], latest[S::width];
-    std::memcpy(k, &count[v], sizeof k);
-    for (int i = 0; i < S::width; ++i) {
-      earliest[i] = times[k[i]];
-      latest[i] = times[k[i] + 1];
-    }
-    const V from = S::load(earliest), until = S::load(latest);
+    const V from = S::gather(times.data(), count[v]), until = S::gather(times.data(), count[v], 1);
     V u = (total[v] * from - excess[v]) / total[v];
     u = u < until ? u : until;  // rounding must not move the crossing across an input
     u = u > from ? u : from;

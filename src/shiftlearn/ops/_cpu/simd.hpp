@@ -133,6 +133,17 @@ struct Simd {
   }
 #endif
 #endif
+  // p[k + more] of every lane's k.
+  static V gather(const T* p, M k, int more = 0) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) == 4) return (V)_mm512_i32gather_ps((__m512i)k, p + more, 4);
+    else return (V)_mm512_i64gather_pd((__m512i)k, p + more, 8);
+#else
+    T lanes[width];
+    for (int i = 0; i < width; ++i) lanes[i] = p[k[i] + more];
+    return load(lanes);
+#endif
+  }
   static V select(K k, V a, V b) { return (V)select(k, (M)a, (M)b); }
   static V keep(K k, V v) { return (V)select(k, (M)v, M{}); }
 };

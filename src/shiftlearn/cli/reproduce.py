@@ -1,0 +1,56 @@
+"""``shiftlearn reproduce``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from .. import reproduction, sweep
+from ..checkpoint import write
+from ..errors import InputError
+from .printing import print_table
+
+
+def reproduce(names: list[str], seeds: int, jobs: int, data_dir: str | None, out: str, document: str | None) -> None:
+    from rich.table import Table
+
+    folder = Path(out)
+    page = Path(document) if document else None
+    if page:
+        if not page.is_file():
+            raise InputError(f"--into must be a file that is there, got {document!r}")
+        reproduction.into(page.read_text(encoding="utf-8"), "")  # before hours of training
+    cells = reproduction.cells(names or reproduction.default_names(), seeds)
+    typer.echo(f"{len(cells)} runs in {folder}")
+    found: list[tuple[sweep.Cell, dict[str, Any]]] = []
+
+    def done(cell: sweep.Cell, metrics: dict[str, Any]) -> None:
+        found.append((cell, metrics))
+        typer.echo(f"{len(found)}/{len(cells)}  {cell.name}  test accuracy {metrics['test_accuracy']:.2%}")
+
+    try:
+        sweep.run(cells, folder, jobs, data_dir, done)
+    except KeyboardInterrupt:
+        typer.echo("\ninterrupted; the same command goes on", err=True)
+        sys.exit(130)
+    order = {cell.name: number for number, cell in enumerate(cells)}
+    rows = reproduction.summarise(sorted(found, key=lambda pair: order[pair[0].name]), folder, data_dir)
+    table = Table("recipe", "rule, feedback, modulator", "test accuracy", "seconds", "spikes", "operations", "dense")
+    for row in rows:
+        spread = "" if row["accuracy_sd"] is None else f" ± {row['accuracy_sd']:.2%}"
+        table.add_row(
+            row["recipe"],
+            f"{row['rule']}, {row['feedback']}, {row['modulator']}",
+            f"{row['accuracy_mean']:.2%}{spread}",
+            *(f"{row[key]:,.0f}" for key in ("train_seconds", "spikes", "operations", "dense_operations")),
+        )
+    print_table(table)
+    text = reproduction.markdown(rows)
+    write(folder / "results.md", text.encode())
+    typer.echo(f"as CSV and Markdown: {folder / 'results.csv'}, {folder / 'results.md'}")
+    if page:
+        write(page, reproduction.into(page.read_text(encoding="utf-8"), text).encode())
+        typer.echo(f"written into {page}")

@@ -1,0 +1,73 @@
+"""Many runs over processes; those that are finished are kept, and those that were interrupted go on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from . import checkpoint, training
+from .errors import InputError
+from .recipes import Recipe
+
+__all__ = ["Cell", "run"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One run, in the folder ``name``."""
+
+    name: str
+    recipe: Recipe
+    seed: int
+
+
+def run(
+    cells: Iterable[Cell], out: Path, jobs: int, data_dir: str | None, done: Callable[[Cell, dict[str, Any]], None]
+) -> None:
+    """Train what is not finished yet, ``jobs`` runs at a time, each on one thread; tell ``done`` of every run.
+
+    Runs that were interrupted go on from their last whole epoch. joblib carries them: within
+    ``joblib.parallel_config("dask")``, for one, a Dask cluster does, as many at a time as it has threads, whatever
+    ``jobs`` says. Its workers must reach the folders ``out`` and ``data_dir``.
+
+    Raises:
+        InputError: ``jobs`` below 1, or a folder in ``out`` holds a run with other settings.
+    """
+    from joblib import Parallel, delayed
+    from joblib.parallel import get_active_backend
+
+    if jobs < 1:
+        raise InputError(f"--jobs must be 1 or more, got {jobs}")
+    pending = []
+    for cell in cells:
+        folder = out / cell.name
+        if (folder / checkpoint.CONFIG).is_file():
+            stored = checkpoint.read_config(folder)
+            sizes = zip(cell.recipe.layers, stored.recipe.layers, strict=False)  # 0 stands for what the data has
+            asked = dataclasses.replace(cell.recipe, layers=tuple(own or known for own, known in sizes))
+            if (asked, cell.seed) != (stored.recipe, stored.seed):
+                raise InputError(f"{str(folder)!r} holds a run with other settings; name another --out")
+        metrics = checkpoint.read_metrics(folder)
+        if metrics is None:
+            pending.append(cell)
+        else:
+            done(cell, metrics)
+    # Not every backend can give a result before it has them all.
+    early = get_active_backend()[0].supports_return_generator
+    work = Parallel(n_jobs=jobs, return_as="generator_unordered" if early else "list")
+    for cell, metrics in work(delayed(_train)(cell, out / cell.name, data_dir) for cell in pending):
+        done(cell, metrics)
+
+
+def _train(cell: Cell, folder: Path, data_dir: str | None) -> tuple[Cell, dict[str, Any]]:
+    import torch
+
+    torch.set_num_threads(1)
+    if (folder / checkpoint.CONFIG).is_file():
+        metrics = training.resume(folder, training.Silent(), data_dir=data_dir)
+    else:
+        metrics = training.start(cell.recipe, folder, cell.seed, training.Silent(), data_dir=data_dir)
+    assert metrics is not None
+    return cell, metrics
