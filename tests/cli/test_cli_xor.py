@@ -32,7 +32,7 @@ def test_repeat_xor(call, place):
     assert [row["seed"] for row in records(run / "repeats.csv")] == [str(k) for k in range(2, 22)]
     bars = [line for line in out.splitlines() if " to " in line and line.lstrip()[:1].isdigit()]
     assert sum(int(line.split()[-1]) for line in bars) == found["solved"] > 0
-    assert call("evaluate", run)[1].splitlines() == out.splitlines()[-len(bars) - 6 :]
+    assert call("evaluate", "runs/xor-seed2")[1].splitlines() == out.splitlines()[-len(bars) - 6 :]
     code, out, _ = call("train", "--resume", run)
     assert (code, "nothing is left to do" in out) == (0, True)
     before = results(run)
