@@ -96,7 +96,7 @@ MISTAKES = [
     (("train", "no.toml"), "no recipe file 'no.toml'"),
     (("train",), "name a recipe (breast-cancer, digits, fashion-edges, "),
     (("train", "mnist", "--epoch", "3"), "--epochs"),
-    (("train", "mnist", "--set", "betta=1"), "unknown setting 'betta'. Did you mean 'beta'? Valid: batch,"),
+    (("train", "mnist", "--set", "betta=1"), "unknown setting 'betta'. Did you mean 'beta'? Valid: averaging,"),
     (("train", "mnist", "--set", "beta"), "--set takes KEY=VALUE, got 'beta'"),
     (("train", "mnist", "--set", "loss=mse"), "loss must be one of cross-entropy, published, got 'mse'"),
     (("train", "mnist", "--set", "rule=exakt"), "unknown rule 'exakt'. Did you mean 'exact'? Valid: exact,"),
