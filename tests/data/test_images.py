@@ -96,7 +96,7 @@ def test_loads_the_published_files(name: str, split: Split, count: int) -> None:
         assert labels[:5].tolist() == {"mnist": [5, 0, 4, 1, 9], "fashion-mnist": [9, 0, 0, 3, 0]}[name]
 
 
-@pytest.mark.skipif(not (CHECKOUT / "SOURCES.md").exists(), reason="not in a checkout")
+@pytest.mark.skipif(not any(CHECKOUT.glob("*/*.gz")), reason="datasets/ holds no files: not in a checkout")
 def test_sources_list_every_checksum() -> None:
     sources = (CHECKOUT / "SOURCES.md").read_text()
     for name, dataset in DATASETS.items():
