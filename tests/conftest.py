@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -100,7 +101,18 @@ def instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def digits() -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def mnist_files() -> Path:
+    """The folder of MNIST's files. A source distribution has none: the test is then skipped."""
+    from shiftlearn import data
+
+    folder = data.find("mnist")
+    if folder is None:
+        pytest.skip("MNIST is not here: name the folder that holds mnist/ in SHIFTLEARN_DATA")
+    return folder.absolute()
+
+
+@pytest.fixture(scope="session")
+def digits(mnist_files: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """A slice of the real digits: 1,000 images and labels to train on, 300 to test."""
     from shiftlearn import data
 

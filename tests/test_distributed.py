@@ -193,7 +193,7 @@ def torchrun(*arguments):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
-        [*command, "-m", "shiftlearn", *map(str, arguments)],
+        [*command, "-m", "shiftlearn", "--", *map(str, arguments)],  # or torchrun takes --log for its own --log-dir
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
     ) as process:  # fmt: skip
         try:
@@ -203,7 +203,8 @@ def torchrun(*arguments):
 
 
 def test_the_command_finds_what_it_finds_in_one_process(call, tmp_path):
-    arguments = ("train", "iris", "--epochs", 3, "--set", "validation=21", "--set", "batch=33", "--out")
+    settings = ("--epochs", 3, "--set", "validation=21", "--set", "batch=33", "--log", "tensorboard")
+    arguments = ("train", "iris", *settings, "--out")
     out, err, code = torchrun(*arguments, tmp_path / "two")
     assert code == 0, err
     assert "shiftlearn" not in err  # no warning about its use of torch
@@ -224,6 +225,7 @@ def test_the_command_finds_what_it_finds_in_one_process(call, tmp_path):
     one, two = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("one", "two"))
     assert one["test_accuracy"] == two["test_accuracy"]
     assert (tmp_path / "one/config.json").read_bytes() == (tmp_path / "two/config.json").read_bytes()
+    assert [len(list((tmp_path / "tensorboard" / name).iterdir())) for name in ("one", "two")] == [1, 1]
 
 
 def test_the_command_says_once_what_is_wrong(tmp_path):

@@ -92,9 +92,8 @@ def test_idx_files(tmp_path, name):
     assert np.array_equal([values for _, values in found], SEVERAL.reshape(5, 784))
 
 
-def test_the_test_set_is_a_file_like_any_other():
-    folder = data.find("mnist")
-    found = read(next(folder.glob("t10k-images*")))
+def test_the_test_set_is_a_file_like_any_other(mnist_files):
+    found = read(next(mnist_files.glob("t10k-images*")))
     assert len(found) == 10_000
     assert found[9_999][0].endswith("[9999]")
     assert np.array_equal([values for _, values in found[:9]], data.load("mnist", "test")[0][:9].reshape(9, 784))

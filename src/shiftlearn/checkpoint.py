@@ -34,7 +34,7 @@ from torch import Tensor, nn
 
 from . import recipes
 from .data.features import Features
-from .errors import InputError, RunWarning
+from .errors import InputError, RunWarning, nearest
 from .health import not_finite
 from .model import Model, build
 
@@ -147,7 +147,10 @@ def read_config(folder: Path) -> Config:
     """
     path = folder / CONFIG
     if not folder.is_dir():
-        raise InputError(f"no run folder {str(folder)!r}")
+        parent = folder.parent
+        others = [path.parent.name for path in parent.glob(f"*/{CONFIG}")] if parent.is_dir() else []
+        hint = nearest(folder.name, others)
+        raise InputError(f"no run folder {str(folder)!r}{hint and '.' + hint}")
     if not path.is_file():
         raise InputError(
             f"{str(folder)!r} is not a run folder: it holds no {CONFIG}; a run that ended before it was written is "

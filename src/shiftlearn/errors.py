@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["InputError", "PeerError", "RunWarning", "unknown_name"]
+__all__ = ["InputError", "PeerError", "RunWarning", "nearest", "unknown_name"]
 
 
 class InputError(ValueError):
@@ -19,9 +19,14 @@ class RunWarning(UserWarning):
 def unknown_name(kind: str, given: str, valid: Iterable[str]) -> InputError:
     """The error for a name that is not among ``valid``, with the nearest valid name first."""
     names = sorted(valid)
-    near = difflib.get_close_matches(given, names, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return InputError(f"unknown {kind} {given!r}.{hint} Valid: {', '.join(names)}.")
+    return InputError(f"unknown {kind} {given!r}.{nearest(given, names)} Valid: {', '.join(names)}.")
+
+
+def nearest(given: str, valid: Iterable[str]) -> str:
+    """The sentence that asks whether the nearest valid name was meant, upper case or lower; "" if none is near."""
+    names = {name.lower(): name for name in valid}
+    near = difflib.get_close_matches(str(given).lower(), names, n=1)
+    return f" Did you mean {names[near[0]]!r}?" if near else ""
 
 
 class PeerError(RuntimeError):

@@ -80,3 +80,4 @@ INITIALISATIONS = ("uniform", "data")
 PREPROCESSING = ("none", "edges")
 SCALINGS = ("minmax", "quantile", "robust", "global")
 SPIKE_FILES = (".mat", ".npz")
+RULES = ("shifting", "normalized", "exact")  # those built in

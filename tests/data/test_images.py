@@ -28,6 +28,7 @@ from shiftlearn.data.images import Split
 from shiftlearn.errors import InputError
 
 CHECKOUT = Path(__file__).parents[2] / "datasets"
+GIVEN = os.environ.get("SHIFTLEARN_DATA")
 TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
 
@@ -79,11 +80,13 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> ImageDataset:
 # Loading
 
 
-@pytest.mark.skipif(not (CHECKOUT / "SOURCES.md").exists(), reason="not in a checkout")
 @pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
 @pytest.mark.parametrize(("split", "count"), [("train", 60000), ("test", 10000)])
 def test_loads_the_published_files(name: str, split: Split, count: int) -> None:
-    pictures, labels = load(name, split, CHECKOUT)
+    root = Path(GIVEN or CHECKOUT)
+    if find(name, root) is None:
+        pytest.skip(f"{name} is not here: name the folder that holds {name}/ in SHIFTLEARN_DATA")
+    pictures, labels = load(name, split, root)
     assert pictures.shape == (count, 28, 28)
     assert labels.shape == (count,)
     assert pictures.dtype == labels.dtype == np.uint8
@@ -93,7 +96,7 @@ def test_loads_the_published_files(name: str, split: Split, count: int) -> None:
         assert labels[:5].tolist() == {"mnist": [5, 0, 4, 1, 9], "fashion-mnist": [9, 0, 0, 3, 0]}[name]
 
 
-@pytest.mark.skipif(not (CHECKOUT / "SOURCES.md").exists(), reason="not in a checkout")
+@pytest.mark.skipif(not any(CHECKOUT.glob("*/*.gz")), reason="datasets/ holds no files: not in a checkout")
 def test_sources_list_every_checksum() -> None:
     sources = (CHECKOUT / "SOURCES.md").read_text()
     for name, dataset in DATASETS.items():

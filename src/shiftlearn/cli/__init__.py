@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 from typing import Annotated
@@ -12,14 +13,51 @@ from typer.exceptions import TyperException
 
 from .. import __version__
 from ..errors import InputError, PeerError
+from . import completion
+from .printing import Voice, adapt_streams
+
+NAME = "shiftlearn"
+
+
+def _examples(*lines: str) -> str:
+    """The end of a command's help."""
+    return "\b\nExamples:\n" + "\n".join(f"  {NAME} {line}" for line in lines)
+
+
+_EXIT_CODES = """\b
+Exit codes:
+  0    done
+  1    an error nobody expected; from evaluate: not the accuracy that the run has stored
+  2    a mistake in what was typed, in a file or in a setting; one line says which
+  130  interrupted by Ctrl-C
+  141  whoever read the output went away"""
 
 app = typer.Typer(
-    name="shiftlearn",
+    name=NAME,
     help="Train spiking neural networks with shifting learning.",
-    epilog="Example: shiftlearn train mnist --seed 0 --out runs/first",
-    no_args_is_help=True,
+    epilog=_examples("train mnist --seed 0 --out runs/first", "evaluate runs/first", "runs") + "\n\n" + _EXIT_CODES,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"terminal_width": max(30, min(shutil.get_terminal_size().columns, 100) - 2)},
 )
+
+DataDir = Annotated[str | None, typer.Option(help="Folder that holds mnist/, fashion-mnist/.")]
+Epochs = Annotated[int | None, typer.Option(help="Short for --set epochs=...")]
+Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON, and nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+Recipe = Annotated[
+    str, typer.Argument(help="A recipe of the package, or a .toml file.", autocompletion=completion.recipe_names)
+]
+RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="A run folder.", autocompletion=completion.run_folders)]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a setting; can be repeated.",
+        autocompletion=completion.settings,
+    ),
+]
 
 
 def _version(wanted: bool) -> None:
@@ -28,33 +66,52 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+def _help_alone(context: typer.Context) -> None:
+    """Show the help where no command follows."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.callback(invoke_without_command=True)
 def _root(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
 ) -> None:
-    pass
+    _help_alone(context)
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "train mnist",
+        "train mnist --epochs 5 --set beta=2 --seed 1 --out runs/first",
+        "train my.csv --target species --folds 5 --repeats 10",
+        "train --resume runs/first",
+        "train mnist --log tensorboard",
+    )
+)
 def train(
     recipe: Annotated[
-        str | None, typer.Argument(help="A recipe of the package, a .toml file, or a CSV file to classify.")
+        str | None,
+        typer.Argument(
+            help="A recipe of the package, a .toml file, or a CSV file to classify.",
+            autocompletion=completion.recipe_names,
+        ),
     ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; can be repeated."),
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Short for --set epochs=…")] = None,
+    set_: Settings = None,
+    epochs: Epochs = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Initial weights and order of the data follow from it; default: 0.")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, …")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu, cuda, ...")] = "cpu",
     threads: Annotated[
         int | None, typer.Option(min=1, max=1024, help="CPU threads; default: what torch chooses.")
     ] = None,
-    data_dir: Annotated[str | None, typer.Option(help="Folder that holds mnist/, fashion-mnist/.")] = None,
+    data_dir: DataDir = None,
     out: Annotated[str | None, typer.Option(help="Run folder; default: a new one in runs/.")] = None,
-    resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with this run folder.")] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="Go on with this run folder.", autocompletion=completion.run_folders),
+    ] = None,
     target: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Of a CSV file: the column of the classes; default: the last.")
     ] = None,
@@ -66,42 +123,68 @@ def train(
     repeat: Annotated[
         int | None, typer.Option(help="XOR: train so many networks, and count those that solve it.")
     ] = None,
+    log: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="tensorboard: event files in tensorboard/ beside the run folder; name it again to --resume.",
+            autocompletion=completion.one_of("tensorboard"),
+        ),
+    ] = None,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
-    """Train by a recipe, for example: shiftlearn train mnist --epochs 5 --set beta=2"""
+    """Train by a recipe."""
     from .train import Plan
     from .train import train as run
 
     plan = Plan(folds=folds, repeats=repeats, compare=compare, repeat=repeat)
-    run(recipe, set_ or [], epochs, seed, device, threads, data_dir, out, resume, target, plan)
+    voice = Voice(quiet, json)
+    run(recipe, set_ or [], epochs, seed, device, threads, data_dir, out, resume, target, plan, log, voice)
 
 
-@app.command()
-def evaluate(
-    run: Annotated[str, typer.Argument(help="A run folder.")],
-    data_dir: Annotated[str | None, typer.Option(help="Folder that holds mnist/, fashion-mnist/.")] = None,
-) -> None:
-    """Read the test set with a trained model, for example: shiftlearn evaluate runs/first"""
+@app.command(epilog=_examples("evaluate runs/first", "evaluate runs/first --json"))
+def evaluate(run: RunFolder, data_dir: DataDir = None, quiet: Quiet = False, json: Json = False) -> None:
+    """Read the test set with a trained model, and compare with what the run has stored."""
     from .train import evaluate as show
 
-    show(run, data_dir)
+    show(run, data_dir, Voice(quiet, json))
 
 
-@app.command()
+@app.command(epilog=_examples("runs", "runs runs/compare-mnist --sort accuracy", "runs --json"))
+def runs(
+    folder: Annotated[str, typer.Argument(help="A folder that holds run folders, at any depth.")] = "runs",
+    sort: Annotated[
+        str,
+        typer.Option(
+            help="name, date, accuracy (the best first) or time.",
+            autocompletion=completion.one_of("name", "date", "accuracy", "time"),
+        ),
+    ] = "date",
+    json: Json = False,
+) -> None:
+    """List and compare run folders, the latest first."""
+    from .runs import runs as show
+
+    show(folder, sort, Voice(json=json))
+
+
+@app.command(epilog=_examples("inspect runs/first", "inspect runs/first --out layers.csv"))
 def inspect(
-    run: Annotated[str, typer.Argument(help="A run folder.")],
+    run: RunFolder,
     samples: Annotated[int, typer.Option(help="So many training samples.")] = 1000,
-    data_dir: Annotated[str | None, typer.Option(help="Folder that holds mnist/, fashion-mnist/.")] = None,
+    data_dir: DataDir = None,
     out: Annotated[str | None, typer.Option(metavar="FILE", help="Write it as .csv, or draw it as .png.")] = None,
 ) -> None:
-    """Spike times and silence, layer by layer, for example: shiftlearn inspect runs/first --out layers.csv"""
+    """Show spike times and silence, layer by layer."""
     from .inspect import inspect as show
 
     show(run, samples, data_dir, out)
 
 
-@app.command()
+@app.command(epilog=_examples("plot runs/first curves", "plot runs/first raster --sample 7 --dark --out raster.svg"))
 def plot(
-    run: Annotated[str, typer.Argument(help="A run folder.")],
+    run: RunFolder,
     kind: Annotated[str, typer.Argument(help="curves, raster, potential, weights, confusion, roc, fields or time.")],
     out: Annotated[
         str | None, typer.Option(metavar="FILE", help="A .png, .svg or .pdf; default: RUN-KIND.png in this folder.")
@@ -119,82 +202,96 @@ def plot(
         str | None, typer.Option(metavar="LIST", help="potential, fields: of these, such as 0,3,8-11.")
     ] = None,
     dark: Annotated[bool, typer.Option("--dark", help="For dark backgrounds.")] = False,
-    data_dir: Annotated[str | None, typer.Option(help="Folder that holds mnist/, fashion-mnist/.")] = None,
+    data_dir: DataDir = None,
 ) -> None:
-    """Draw what a network learned and does, for example: shiftlearn plot runs/first raster --sample 7"""
+    """Draw what a network learned and does."""
     from .plot import plot as draw
 
     draw(run, kind, out, sample, file, layer, neurons, dark, data_dir)
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "compare mnist --rules normalized --seeds 3",
+        "compare iris --rules shifting,exact --feedback symmetric,random --modulators error,reward",
+    )
+)
 def compare(
-    recipe: Annotated[str, typer.Argument(help="A recipe of the package, or a .toml file.")],
-    rules: Annotated[str, typer.Option(help="Local rules.")] = "shifting,normalized,exact",
-    feedback: Annotated[str, typer.Option(help="Feedback pathways.")] = "symmetric,random,direct",
-    modulators: Annotated[str, typer.Option(help="Modulators: error, reward.")] = "error",
+    recipe: Recipe,
+    rules: Annotated[
+        str, typer.Option(help="Local rules.", autocompletion=completion.listed(completion.rules))
+    ] = "shifting,normalized,exact",
+    feedback: Annotated[
+        str, typer.Option(help="Feedback pathways.", autocompletion=completion.listed(completion.pathways))
+    ] = "symmetric,random,direct",
+    modulators: Annotated[
+        str, typer.Option(help="Modulators: error, reward.", autocompletion=completion.listed(completion.modulators))
+    ] = "error",
     seeds: Annotated[int, typer.Option(help="Of each combination so many runs.")] = 3,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; can be repeated."),
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Short for --set epochs=…")] = None,
+    set_: Settings = None,
+    epochs: Epochs = None,
     jobs: Annotated[int, typer.Option(help="Runs at a time, each on one thread.")] = os.cpu_count() or 1,
-    data_dir: Annotated[str | None, typer.Option(help="Folder that holds mnist/, fashion-mnist/.")] = None,
+    data_dir: DataDir = None,
     out: Annotated[
         str | None, typer.Option(help="Folder; default: runs/compare-RECIPE. It goes on where it is.")
     ] = None,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
-    """Train a grid of rules and pathways, for example: shiftlearn compare mnist --rules normalized --seeds 3"""
+    """Train a grid of rules, pathways, modulators and seeds."""
     from .compare import compare as run
 
-    run(recipe, set_ or [], rules, feedback, modulators, seeds, epochs, jobs, data_dir, out)
+    voice = Voice(quiet, json)
+    run(recipe, set_ or [], rules, feedback, modulators, seeds, epochs, jobs, data_dir, out, voice)
 
 
-@app.command()
+@app.command(epilog=_examples("reproduce mnist fashion-mnist", "reproduce --jobs 1 --into docs/results.md"))
 def reproduce(
-    recipes: Annotated[list[str] | None, typer.Argument(help="Recipes; default: all with a test set.")] = None,
+    recipes: Annotated[
+        list[str] | None,
+        typer.Argument(help="Recipes; default: all with a test set.", autocompletion=completion.recipe_names),
+    ] = None,
     seeds: Annotated[int, typer.Option(help="Of each recipe so many runs.")] = 3,
     jobs: Annotated[int, typer.Option(help="Runs at a time, each on one thread.")] = os.cpu_count() or 1,
-    data_dir: Annotated[str | None, typer.Option(help="Folder that holds mnist/, fashion-mnist/.")] = None,
+    data_dir: DataDir = None,
     out: Annotated[str, typer.Option(help="Folder; it goes on where it is.")] = "runs/reproduce",
     into: Annotated[
         str | None, typer.Option(metavar="FILE.md", help="Replace the table in this file, too, between its markers.")
     ] = None,
 ) -> None:
-    """Train recipes with several seeds and write the table of results: shiftlearn reproduce mnist fashion-mnist"""
+    """Train recipes with several seeds and write the table of results."""
     from .reproduce import reproduce as run
 
     run(recipes or [], seeds, jobs, data_dir, out, into)
 
 
-@app.command()
+@app.command(epilog=_examples("predict runs/first digit.png", "predict runs/my-seed0 new.csv --json"))
 def predict(
-    run: Annotated[str, typer.Argument(help="A run folder.")],
-    files: Annotated[list[str], typer.Argument(help="PNG, IDX or .npy images, or CSV rows.")],
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    run: RunFolder,
+    files: Annotated[list[str], typer.Argument(help="PNG, IDX or .npy images, CSV rows, or trials (.npz, .mat).")],
+    json: Json = False,
 ) -> None:
-    """Classify samples with a trained model, for example: shiftlearn predict runs/first digit.png"""
+    """Classify samples with a trained model."""
     from .predict import predict as show
 
     show(run, files, json)
 
 
-@app.command()
+@app.command(epilog=_examples("playground runs/first --out race.html"))
 def playground(
-    run: Annotated[str, typer.Argument(help="A run folder.")],
+    run: RunFolder,
     out: Annotated[str, typer.Option(metavar="FILE.html", help="The page; one that is there is replaced.")],
-    data_dir: Annotated[str | None, typer.Option(help="Folder that holds mnist/, fashion-mnist/.")] = None,
+    data_dir: DataDir = None,
 ) -> None:
-    """Write a page to draw on and watch, for example: shiftlearn playground runs/first --out race.html"""
+    """Write a page to draw on, where the network's spikes race to an answer."""
     from .playground import playground as make
 
     make(run, data_dir, out)
 
 
-@app.command()
+@app.command(epilog=_examples("export runs/first --out first.nir", "export runs/first --out first.nir --tau 0.01"))
 def export(
-    run: Annotated[str, typer.Argument(help="A run folder.")],
+    run: RunFolder,
     out: Annotated[str, typer.Option(metavar="FILE", help="The file; one that is there is replaced.")],
     format: Annotated[str, typer.Option(help="nir: a graph of the neuromorphic intermediate representation.")] = "nir",
     tau: Annotated[
@@ -204,57 +301,66 @@ def export(
         ),
     ] = None,
 ) -> None:
-    """Write a trained network for other programs, for example: shiftlearn export runs/first --out first.nir"""
+    """Write a trained network for other programs."""
     from .export import write
 
     write(run, format, out, tau)
 
 
 data_app = typer.Typer(invoke_without_command=True)
-app.add_typer(data_app, name="data")
+app.add_typer(
+    data_app, name="data", epilog=_examples("data", "data show mnist --out grid.png", "data make tca --out trials.mat")
+)
 
 
 @data_app.callback()
 def data(
     context: typer.Context,
     data_dir: Annotated[str | None, typer.Option(help="Look in this folder alone.")] = None,
+    json: Json = False,
 ) -> None:
-    """List the datasets and where each was found, or draw one: shiftlearn data show mnist --out grid.png"""
+    """List the datasets and where each was found, draw one, or make one."""
     context.obj = data_dir
     if context.invoked_subcommand is None:
         from .data import listing
 
-        listing(data_dir)
+        listing(data_dir, Voice(json=json))
 
 
-@data_app.command("show")
+@data_app.command("show", epilog=_examples("data show fashion-mnist --out grid.png --count 100"))
 def data_show(
     context: typer.Context,
-    dataset: Annotated[str, typer.Argument(help="A dataset: mnist, fashion-mnist.")],
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            help="A dataset: mnist, fashion-mnist.", autocompletion=completion.one_of("mnist", "fashion-mnist")
+        ),
+    ],
     out: Annotated[str, typer.Option(metavar="FILE.png", help="The picture; one that is there is replaced.")],
     split: Annotated[str, typer.Option(help="train or test.")] = "train",
     count: Annotated[int, typer.Option(help="Samples to draw, 1 to 1000.")] = 25,
     seed: Annotated[int, typer.Option(help="Which samples are drawn follows from it.")] = 0,
     coding: Annotated[str, typer.Option(help="From pixels to spike times: latency, binarised.")] = "latency",
     preprocess: Annotated[str, typer.Option(help="none, or edges.")] = "none",
-    data_dir: Annotated[str | None, typer.Option(help="Folder that holds mnist/, fashion-mnist/.")] = None,
+    data_dir: DataDir = None,
 ) -> None:
-    """Draw samples and their spike times, for example: shiftlearn data show fashion-mnist --out grid.png"""
+    """Draw samples and their spike times."""
     from .data import show
 
     show(dataset, split, count, seed, coding, preprocess, data_dir or context.obj, out)
 
 
-make_app = typer.Typer(no_args_is_help=True, help="Generate data.")
+make_app = typer.Typer(invoke_without_command=True)
 data_app.add_typer(make_app, name="make")
 
 
 @make_app.callback()
-def data_make() -> None:
-    """Generate data, for example: shiftlearn data make tca --trials 200 --out trials.mat"""
+def data_make(context: typer.Context) -> None:
+    """Generate data."""
+    _help_alone(context)
 
 
-@make_app.command("tca")
+@make_app.command("tca", epilog=_examples("data make tca --trials 200 --out trials.mat"))
 def data_make_tca(
     out: Annotated[str, typer.Option(metavar="FILE.mat", help="The file; one that is there is replaced.")],
     trials: Annotated[int, typer.Option(help="Number of trials.")] = 200,
@@ -275,8 +381,10 @@ _TERMINATED = 128 + signal.SIGTERM
 def main() -> None:
     """Entry point: mistakes of the user become one line and exit code 2."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
+    adapt_streams()
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name=NAME, standalone_mode=False)
+        sys.stdout.flush()
     except (InputError, TyperException) as error:
         message = error.format_message() if isinstance(error, TyperException) else str(error)
         _fail(message)
@@ -293,6 +401,5 @@ def main() -> None:
 
 
 def _fail(message: str) -> None:
-    if message:  # empty where the help was shown instead
-        typer.echo(f"shiftlearn: {' '.join(message.split())}", err=True)
+    print(f"{NAME}: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(2)

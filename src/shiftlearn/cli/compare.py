@@ -6,13 +6,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from .. import comparison, recipes, sweep
 from ..checkpoint import write
 from ..errors import InputError
 from ..figures import picture, style
-from .printing import print_table
+from .printing import Voice
 from .train import read_settings
 
 
@@ -27,39 +25,41 @@ def compare(
     jobs: int,
     data_dir: str | None,
     out: str | None,
+    voice: Voice,
 ) -> None:
     from rich.table import Table
 
     recipe = recipes.override(recipes.read(name), read_settings(settings, epochs))
     folder = Path(out) if out else Path("runs") / f"compare-{Path(name).stem}"
     cells = comparison.grid(recipe, _names(rules), _names(feedback), _names(modulators), seeds)
-    typer.echo(f"{len(cells)} runs in {folder}")
+    voice.say(f"{len(cells)} runs in {folder}")
     found: list[tuple[sweep.Cell, dict[str, Any]]] = []
 
     def done(cell: sweep.Cell, metrics: dict[str, Any]) -> None:
         found.append((cell, metrics))
-        typer.echo(f"{len(found)}/{len(cells)}  {cell.name}  test accuracy {metrics['test_accuracy']:.2%}")
+        voice.say(f"{len(found)}/{len(cells)}  {cell.name}  test accuracy {metrics['test_accuracy']:.2%}")
 
     try:
         sweep.run(cells, folder, jobs, data_dir, done)
     except (KeyboardInterrupt, SystemExit) as stop:  # Ctrl-C; SIGTERM
-        typer.echo("\ninterrupted; the same command goes on", err=True)
+        print("\ninterrupted; the same command goes on", file=sys.stderr)
         sys.exit(stop.code if isinstance(stop, SystemExit) else 130)
     rows = comparison.summarise(found, folder)
     table = Table("rule", "feedback pathway", "modulator", "test accuracy", "sd", "seeds", "seconds a run")
     for row in rows:
         figures = f"{row['accuracy_mean']:.2%}", f"{row['accuracy_sd']:.2%}", str(row["seeds"])
         table.add_row(row["rule"], row["feedback"], row["modulator"], *figures, f"{row['train_seconds']:.0f}")
-    print_table(table)
-    typer.echo(f"as CSV: {folder / 'comparison.csv'}")
+    voice.table(table)
+    voice.result(rows)
+    voice.say(f"as CSV: {folder / 'comparison.csv'}")
     try:
         with style():
             content = picture(comparison.draw(rows, f"{Path(name).stem}, {recipe.epochs} epochs"), ".png")
     except InputError as error:  # the runs are whole without a picture
-        typer.echo(f"not drawn: {error}")
+        voice.say(f"not drawn: {error}")
         return
     write(folder / "comparison.png", content)
-    typer.echo(f"drawn: {folder / 'comparison.png'}")
+    voice.say(f"drawn: {folder / 'comparison.png'}")
 
 
 def _names(text: str) -> list[str]:

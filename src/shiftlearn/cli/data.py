@@ -5,19 +5,21 @@ from __future__ import annotations
 import io
 from typing import cast
 
-import typer
-
 from ..data import DATASETS, Split, find
 from ..data.tables import TABLES
+from .printing import Voice
 from .target import target
 
 
-def listing(data_dir: str | None) -> None:
+def listing(data_dir: str | None, voice: Voice) -> None:
+    rows = []
     for name, dataset in DATASETS.items():
         folder = find(name, data_dir)
         place = str(folder) if folder else "not found: downloaded when first used" if data_dir is None else "not there"
-        typer.echo(f"{name:14} {place}\n{'':14} {dataset.origin}")
-    typer.echo(f"{'tables':14} {', '.join(TABLES)}\n{'':14} come with scikit-learn; or any CSV file")
+        voice.say(f"{name:14} {place}\n{'':14} {dataset.origin}")
+        rows.append({"dataset": name, "folder": None if folder is None else str(folder), "origin": dataset.origin})
+    voice.say(f"{'tables':14} {', '.join(TABLES)}\n{'':14} come with scikit-learn; or any CSV file")
+    voice.result([*rows, *({"dataset": name, "folder": None, "origin": "scikit-learn"} for name in TABLES)])
 
 
 def make_tca(trials: int, seed: int, templates: str | None, out: str) -> None:
@@ -32,7 +34,7 @@ def make_tca(trials: int, seed: int, templates: str | None, out: str) -> None:
         source = read_mat(templates)
         made = generate(trials, seed, source.templates, source.num_synapses)
     write_mat(out, made)
-    typer.echo(f"{out}: {trials} trials, {len(made.times)} spikes, targets {made.target.min()} to {made.target.max()}")
+    print(f"{out}: {trials} trials, {len(made.times)} spikes, targets {made.target.min()} to {made.target.max()}")
 
 
 def show(
@@ -53,4 +55,4 @@ def show(
     content = io.BytesIO()
     picture.save(content, "PNG")
     write(path, content.getvalue())
-    typer.echo(f"{path}: {count} samples of {dataset} ({split}), {picture.width} x {picture.height} pixels")
+    print(f"{path}: {count} samples of {dataset} ({split}), {picture.width} x {picture.height} pixels")

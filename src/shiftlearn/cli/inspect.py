@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import typer
-
 from .. import checkpoint, records, tasks
 from ..diagnostics import draw, layer_report
 from ..errors import InputError
@@ -38,7 +36,7 @@ def inspect(run: str, samples: int, data_dir: str | None, out: str | None) -> No
     for row in rows:
         table.add_row(*(_text(name, value) for name, value in row.items()))
     print_table(table)
-    typer.echo(f"{len(chosen)} training samples of {model.recipe.dataset}; times t = log z in units of tau")
+    print(f"{len(chosen)} training samples of {model.recipe.dataset}; times t = log z in units of tau")
     if path is None:
         return
     content = records.as_csv(rows)
@@ -46,7 +44,7 @@ def inspect(run: str, samples: int, data_dir: str | None, out: str | None) -> No
         with style():
             content = picture(draw(rows, str(run)), ".png")
     checkpoint.write(path, content)
-    typer.echo(f"written: {path}")
+    print(f"written: {path}")
 
 
 def _text(name: str, value: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -12,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-import typer
 
 from .. import checkpoint, data
 from ..data.images import SIDE
@@ -23,7 +21,7 @@ from ..errors import InputError
 from ..model import Model
 from ..nn import first_to_fire, spike_time_scores
 from ..samples import read_samples
-from .printing import print_table
+from .printing import Voice, printable
 
 __all__ = ["predict", "read", "rows", "show"]
 
@@ -40,7 +38,8 @@ def predict(run: str, files: list[str], as_json: bool) -> None:
     model = checkpoint.load(run)
     if not files:
         raise InputError("name one file of samples or more")
-    show([row for names, values in read(model, files) for row in rows(names, model, values)], as_json)
+    found = [row for names, values in read(model, files) for row in rows(names, model, values)]
+    show(found, Voice(json=as_json))
 
 
 def read(model: Model, files: list[str]) -> list[tuple[list[str], Values]]:
@@ -98,10 +97,10 @@ def rows(names: Sequence[str], model: Model, values: Values) -> list[Row]:
     return result
 
 
-def show(rows: Iterable[Row], as_json: bool) -> None:
+def show(rows: Iterable[Row], voice: Voice) -> None:
     """Print rows of :func:`rows` as a table, or as one JSON list with a line for each."""
-    if as_json:
-        typer.echo("[\n" + ",\n".join(json.dumps(row, allow_nan=False) for row in rows) + "\n]")
+    if voice.json:
+        voice.result(rows)
         return
     from rich.table import Table
     from rich.text import Text
@@ -113,10 +112,5 @@ def show(rows: Iterable[Row], as_json: bool) -> None:
     table.add_column("spike time (tau)", justify="right", no_wrap=True)
     for row in rows:
         time = "silent" if row["t"] is None else f"{row['t']:.4f}"
-        table.add_row(Text(_printable(row["sample"])), Text(_printable(row["class"])), f"{row['score']:.4f}", time)
-    print_table(table)
-
-
-def _printable(text: str) -> str:
-    """A file's name may hold anything but a slash, line breaks and bytes that are no text included."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+        table.add_row(Text(printable(row["sample"])), Text(printable(row["class"])), f"{row['score']:.4f}", time)
+    voice.table(table)

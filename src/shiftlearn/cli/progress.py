@@ -45,7 +45,7 @@ def _watching(epochs: int) -> Iterator[Reporter]:
         return
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=10),
         TextColumn("{task.percentage:3.0f}%"),
         TimeRemainingColumn(compact=True),
         TextColumn("left"),
@@ -94,5 +94,5 @@ class _Bar(_Lines):
         super().batch(epoch, share, loss, accuracy, samples_per_second)
         figures = [] if math.isnan(loss) else [f"loss {loss:.4f}"]
         figures += [] if math.isnan(accuracy) else [f"training {accuracy:.2%}"]
-        text = "  ".join([f"epoch {epoch}/{self.epochs}", *figures, f"{samples_per_second:,.0f} samples/s"])
+        text = "  ".join([f"epoch {epoch}/{self.epochs}", *figures, f"{samples_per_second:,.0f}/s"])
         self.progress.update(self.task, completed=epoch - 1 + share, description=text)

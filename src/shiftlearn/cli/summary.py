@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import csv
+import shlex
 from pathlib import Path
 from typing import Any
 
-import typer
-
-from .. import records
+from .. import checkpoint, records
 from ..errors import InputError
 from .printing import print_table
 
@@ -16,39 +15,68 @@ _WIDEST = 40  # characters of a histogram's bar
 
 
 def print_summary(folder: Path, metrics: dict[str, Any]) -> None:
-    """The figures of a finished run, by its kind.
+    """The figures of a finished run, by its kind, and how to go on.
 
     Raises:
         InputError: they are no figures.
     """
     try:
         _print(folder, metrics)
+    except InputError:
+        raise
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise InputError(f"{folder}: the results are damaged: {type(error).__name__}: {str(error)[:200]}") from error
 
 
 def _print(folder: Path, metrics: dict[str, Any]) -> None:
+    features = checkpoint.read_config(folder).features
+    if features and features.dropped:
+        print(f"left out, since they do not vary: {', '.join(features.dropped)}")
     if "success_rate" in metrics:
         _repeated(metrics)
+        commands = {}
     elif "accuracy_mean" in metrics:
         _cross_validated(folder, metrics)
+        commands = {"plot": "confusion"}
     else:
-        typer.echo(
-            f"test accuracy {metrics['test_accuracy']:.2%} on {metrics['test_samples']} samples "
-            f"({metrics['silent_samples']} silent, {metrics['tied_samples']} tied), "
-            f"{metrics['epochs']} epochs in {metrics['train_seconds']:.0f} s, seed {metrics['seed']}"
-        )
-        if "frozen_in_epoch" in metrics:
-            typer.echo(f"the run ended in epoch {metrics['frozen_in_epoch']}, when a delay fell to 0 or below")
-        if "mean_absolute_error" in metrics:
-            _of_trials(metrics)
-        typer.echo(f"check it with: shiftlearn evaluate {folder}")
+        _trained(folder, metrics)
+        commands = {"evaluate": "", "plot": "curves"}
+    written = sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    _line("files in", f"{folder}: {', '.join(written)}")
+    for command, kind in commands.items():
+        _line(f"{command} it", f"shiftlearn {command} {shlex.quote(str(folder))} {kind}".rstrip())
+    _line("compare it", f"shiftlearn runs {shlex.quote(str(folder.parent))}")
+
+
+def _line(name: str, text: str) -> None:
+    print(f"{name:13} {text}")
+
+
+def _trained(folder: Path, metrics: dict[str, Any]) -> None:
+    _line(
+        "test accuracy",
+        f"{metrics['test_accuracy']:.2%} on {metrics['test_samples']} samples "
+        f"({metrics['silent_samples']} silent, {metrics['tied_samples']} tied)",
+    )
+    last = (checkpoint.read_log(folder) or [{}])[-1]
+    for name, key in (("validation", "validation_accuracy"), ("training", "train_accuracy")):
+        if key in last:
+            _line(name, f"{last[key]:.2%} in epoch {last['epoch']}")
+    recipe = checkpoint.read_config(folder).recipe
+    maps = "".join(f"{count}c-" for count in recipe.maps)
+    _line("network", f"{maps}{'-'.join(map(str, recipe.layers))} on {recipe.dataset}, seed {metrics['seed']}")
+    _line("learning", f"rule {recipe.rule}, feedback {recipe.feedback}, modulator {recipe.modulator}")
+    _line("time", f"{metrics['epochs']} epochs in {metrics['train_seconds']:.0f} s")
+    if "frozen_in_epoch" in metrics:
+        print(f"the run ended in epoch {metrics['frozen_in_epoch']}, when a delay fell to 0 or below")
+    if "mean_absolute_error" in metrics:
+        _of_trials(metrics)
 
 
 def _of_trials(metrics: dict[str, Any]) -> None:
     from rich.table import Table
 
-    typer.echo(f"training accuracy {metrics['train_accuracy']:.2%}; on the test trials:")
+    print(f"training accuracy {metrics['train_accuracy']:.2%}; on the test trials:")
     table = Table("", "accuracy", "mean absolute error")
     own = {"accuracy": metrics["test_accuracy"], "mean_absolute_error": metrics["mean_absolute_error"]}
     for name, found in {"shiftlearn": own, **metrics["compared"]}.items():
@@ -58,21 +86,21 @@ def _of_trials(metrics: dict[str, Any]) -> None:
 
 def _repeated(metrics: dict[str, Any]) -> None:
     low, high = metrics["success_interval_95"]
-    typer.echo(
+    print(
         f"solved {metrics['solved']} of {metrics['repeats']} runs within {metrics['epochs']} epochs: "
         f"{metrics['success_rate']:.1%} (95 % interval {low:.1%} to {high:.1%}), {metrics['train_seconds']:.0f} s"
     )
-    typer.echo(f"still solved after the last epoch: {metrics['solved_at_the_end']}")
-    typer.echo(
+    print(f"still solved after the last epoch: {metrics['solved_at_the_end']}")
+    print(
         f"frozen because a delay fell to 0 or below: {metrics['frozen']}, "
         f"of them {metrics['frozen_unsolved']} before they had solved it"
     )
     if not metrics["solved"]:
         return
-    typer.echo(f"epochs to solution (median {metrics['median_epochs_to_solution']:g}):")
+    print(f"epochs to solution (median {metrics['median_epochs_to_solution']:g}):")
     most = max(count for _, _, count in metrics["histogram"])
     for first, after, count in metrics["histogram"]:
-        typer.echo(f"{first:5} to {after - 1:3}  {'█' * round(_WIDEST * count / most):{_WIDEST}}  {count}")
+        print(f"{first:5} to {after - 1:3}  {'█' * round(_WIDEST * count / most):{_WIDEST}}  {count}")
 
 
 def _cross_validated(folder: Path, metrics: dict[str, Any]) -> None:
@@ -88,7 +116,7 @@ def _cross_validated(folder: Path, metrics: dict[str, Any]) -> None:
     for name, found in {"shiftlearn": metrics, **metrics["compared"]}.items():
         table.add_row(name, f"{found['accuracy_mean']:.2%}", f"{found['accuracy_sd']:.2%}")
     print_table(table)
-    typer.echo(
+    print(
         f"{metrics['repeats']} x {metrics['folds']} folds in {metrics['train_seconds']:.0f} s, seed {metrics['seed']} "
         f"({metrics['silent_samples']} silent, {metrics['tied_samples']} tied of {metrics['test_samples']} answers)"
     )

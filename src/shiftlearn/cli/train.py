@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import typer
-
-from .. import checkpoint, recipes, records, training
+from .. import checkpoint, recipes, records, reporters, training
 from ..cross_validation import cross_validate
 from ..distributed import World, join
-from ..errors import InputError
+from ..errors import InputError, unknown_name
 from ..evaluation import evaluate as measure
 from ..health import explained_memory
 from ..repeats import repeat
-from .printing import print_table
+from .printing import Voice
 from .progress import reporter
 from .summary import print_summary
 
@@ -70,6 +69,8 @@ def train(
     resume: str | None,
     target: str | None,
     plan: Plan,
+    log: str | None,
+    voice: Voice,
 ) -> None:
     if threads:
         import torch
@@ -78,7 +79,10 @@ def train(
     with join(device) as (world, own):
         job = world.first(lambda: _job(name, settings, epochs, seed, out, resume, target, plan))
         world.first(lambda: job.plan.check(device, world.size))
-        _run(job, world, own, data_dir, resume is not None)
+        board = world.first(lambda: _board(job, log))
+        if not world.is_writer:
+            board, voice = None, Voice(quiet=True)
+        _run(job, world, own, data_dir, resume is not None, board, voice)
     if world.size > 1:
         # Threads of the process group may still want the interpreter while it shuts down, and then abort the process.
         sys.stdout.flush()
@@ -120,23 +124,45 @@ def _job(
     return _Job(recipe, seed, folder, plan, tuple(changed))
 
 
-def _run(job: _Job, world: World, device: str, data_dir: str | None, resume: bool) -> None:
+def _board(job: _Job, log: str | None) -> reporters.TensorBoard | None:
+    """What --log asks for."""
+    if log is None:
+        return None
+    if log != "tensorboard":
+        raise unknown_name("--log", log, ["tensorboard"])
+    if (job.plan.folds or job.plan.repeat) is not None:
+        raise InputError("--log follows the epochs of one network: leave it out with --folds and --repeat")
+    return reporters.TensorBoard(job.folder)
+
+
+def _run(
+    job: _Job,
+    world: World,
+    device: str,
+    data_dir: str | None,
+    resume: bool,
+    board: reporters.TensorBoard | None,
+    voice: Voice,
+) -> None:
     recipe, seed, folder, plan, metrics = job.recipe, job.seed, job.folder, job.plan, job.metrics
-    if world.is_writer:
-        typer.echo(recipe.description)
-        if job.changed:
-            typer.echo("changed: " + ", ".join(f"{key} = {recipe.as_dict()[key]}" for key in job.changed))
-        typer.echo(f"run folder: {folder}")
-        if world.size > 1:
-            typer.echo(f"processes: {world.size}")
+    voice.say(recipe.description)
+    if job.changed:
+        voice.say("changed: " + ", ".join(f"{key} = {recipe.as_dict()[key]}" for key in job.changed))
+    voice.say(f"run folder: {folder}")
+    if board is not None:
+        voice.say(f"watch it with: tensorboard --logdir {shlex.quote(str(board.folder.parent))}")
+    if world.size > 1:
+        voice.say(f"processes: {world.size}")
     if metrics is not None:
-        if world.is_writer:
-            typer.echo("this run is finished; nothing is left to do")
-            print_summary(folder, metrics)
+        voice.say("this run is finished; nothing is left to do")
+        _show(folder, metrics, voice)
         return
     try:
-        watching = reporter(recipe.epochs) if world.is_writer else nullcontext(training.Silent())
-        with explained_memory(recipe), watching as watch:
+        with explained_memory(recipe), ExitStack() as stack:
+            watchers: list[training.Reporter] = [stack.enter_context(reporter(recipe.epochs))] if voice.talks else []
+            if board is not None:
+                watchers.append(stack.enter_context(board))
+            watch = reporters.Several(watchers)
             if plan.folds is not None:
                 repeats = 1 if plan.repeats is None else plan.repeats
                 metrics = cross_validate(recipe, folder, seed, plan.folds, repeats, watch, plan.compare)
@@ -146,27 +172,32 @@ def _run(job: _Job, world: World, device: str, data_dir: str | None, resume: boo
                 metrics = training.resume(folder, watch, device, data_dir, world)
             else:
                 metrics = training.start(recipe, folder, seed, watch, device, data_dir, world)
+            if board is not None:
+                assert metrics is not None
+                board.end(metrics)
     except (KeyboardInterrupt, SystemExit) as stop:  # Ctrl-C; SIGTERM
         if world.is_writer:
-            typer.echo(f"\ninterrupted{_how_to_go_on(folder)}", err=True)
+            print(f"\ninterrupted{_how_to_go_on(folder, board)}", file=sys.stderr)
         sys.exit(stop.code if isinstance(stop, SystemExit) else 130)
     except BrokenPipeError:
         raise
     except OSError as error:
-        where = error.filename or folder
-        raise InputError(f"{where}: {error.strerror or error}; the run has stopped{_how_to_go_on(folder)}") from error
-    if not world.is_writer:
-        return
+        where, why = error.filename or folder, error.strerror or error
+        raise InputError(f"{where}: {why}; the run has stopped{_how_to_go_on(folder, board)}") from error
     assert metrics is not None
-    features = checkpoint.read_config(folder).features
-    if features and features.dropped:
-        typer.echo(f"left out, since they do not vary: {', '.join(features.dropped)}")
-    print_summary(folder, metrics)
+    _show(folder, metrics, voice)
 
 
-def _how_to_go_on(folder: Path) -> str:
+def _show(folder: Path, metrics: dict[str, Any], voice: Voice) -> None:
+    voice.result({"run": str(folder), **metrics})
+    if voice.talks:
+        print_summary(folder, metrics)
+
+
+def _how_to_go_on(folder: Path, board: reporters.TensorBoard | None) -> str:
+    log = "" if board is None else " --log tensorboard"
     begun = (folder / checkpoint.CONFIG).is_file()
-    return f"; go on with: shiftlearn train --resume {folder}" if begun else ""
+    return f"; go on with: shiftlearn train --resume {shlex.quote(str(folder))}{log}" if begun else ""
 
 
 def _recipe(name: str, target: str | None) -> recipes.Recipe:
@@ -179,27 +210,40 @@ def _recipe(name: str, target: str | None) -> recipes.Recipe:
     return recipes.override(recipes.read("table"), {"dataset": str(path.absolute()), "target": target or ""})
 
 
-def evaluate(run: str, data_dir: str | None) -> None:
+def evaluate(run: str, data_dir: str | None, voice: Voice) -> None:
     folder = Path(run)
     config, metrics = checkpoint.read_config(folder), checkpoint.read_metrics(folder)
     if config.folds or config.repeats:
         if metrics is None:
             raise InputError(f"{run!r} is not finished; go on with `shiftlearn train --resume {run}`")
-        print_summary(folder, metrics)
+        _show(folder, metrics, voice)
         return
     model = checkpoint.load(folder)
     result = measure(model, "test", data_dir)
-    print_table(records.table(result.per_class(model.classes)))
-    typer.echo(f"test accuracy {result.accuracy:.4%} ({len(result.labels)} samples of {model.recipe.dataset})")
+    classes = result.per_class(model.classes)
+    voice.table(records.table(classes))
+    voice.say(f"test accuracy {result.accuracy:.4%} ({len(result.labels)} samples of {model.recipe.dataset})")
     if model.recipe.spike_trains:
-        typer.echo(f"mean absolute error {result.mean_absolute_error:.3f}")
-    typer.echo(f"silent samples {result.silent}, tied samples {result.ties}")
-    if metrics is not None:
-        stored = metrics["test_accuracy"]
+        voice.say(f"mean absolute error {result.mean_absolute_error:.3f}")
+    voice.say(f"silent samples {result.silent}, tied samples {result.ties}")
+    stored = None if metrics is None else metrics["test_accuracy"]
+    if stored is not None:
         same = "the same as" if stored == result.accuracy else "NOT the same as"
-        typer.echo(f"{same} the accuracy stored by the run, {stored:.4%}")
-        if stored != result.accuracy:
-            sys.exit(1)
+        voice.say(f"{same} the accuracy stored by the run, {stored:.4%}")
+    voice.result(
+        {
+            "run": run,
+            "test_accuracy": result.accuracy,
+            "stored_accuracy": stored,
+            "test_samples": len(result.labels),
+            "silent_samples": result.silent,
+            "tied_samples": result.ties,
+            **({"mean_absolute_error": result.mean_absolute_error} if model.recipe.spike_trains else {}),
+            "classes": classes,
+        }
+    )
+    if stored not in (None, result.accuracy):
+        sys.exit(1)
 
 
 def read_settings(pairs: list[str], epochs: int | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import InputError, unknown_name
+from ..errors import InputError, nearest, unknown_name
 from ..names import (
     BASELINES,
     CODINGS,
@@ -108,9 +108,14 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name, accept, expected in _CHECKS:
-            if not accept(getattr(self, name)):
-                words = expected if isinstance(expected, str) else expected()
-                raise InputError(f"{name} must be {words}, got {getattr(self, name)!r}")
+            value = getattr(self, name)
+            if accept(value):
+                continue
+            if isinstance(expected, str):
+                raise InputError(f"{name} must be {expected}, got {value!r}")
+            valid = expected()
+            hint = nearest(value, valid)
+            raise InputError(f"{name} must be one of {', '.join(valid)}, got {value!r}{hint and '.' + hint}")
         if self.modulator == "reward" and self.loss != "cross-entropy":
             raise InputError(f"modulator 'reward' takes the place of the loss: leave loss alone, got {self.loss!r}")
         if self.loss == "published" and self.readout != "z":
@@ -148,12 +153,13 @@ class Recipe:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
 
 
-_Check = tuple[str, Callable[[Any], bool], str | Callable[[], str]]  # a setting, what it accepts, in words
+# A setting, what it accepts, and that in words, or the valid names.
+_Check = tuple[str, Callable[[Any], bool], str | Callable[[], tuple[str, ...]]]
 
 
 def _choice(name: str, valid: Collection[str], *more: str) -> _Check:
     """One of several names. They are looked up when it is asked for, as some can be registered."""
-    return name, lambda x: x in valid or x in more, lambda: "one of " + ", ".join((*valid, *more))
+    return name, lambda x: x in valid or x in more, lambda: (*valid, *more)
 
 
 _CHECKS: tuple[_Check, ...] = (
