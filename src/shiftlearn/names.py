@@ -79,5 +79,6 @@ SCHEDULES = ("geometric", "cosine")
 INITIALISATIONS = ("uniform", "data")
 PREPROCESSING = ("none", "edges")
 SCALINGS = ("minmax", "quantile", "robust", "global")
+DISTURBANCES = ("jitter", "deletion", "dead", "bits", "clock")
 SPIKE_FILES = (".mat", ".npz")
 RULES = ("shifting", "normalized", "exact")  # those built in

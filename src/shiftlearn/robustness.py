@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from . import names
 from .coding import encoder
 from .errors import InputError
 from .events import SpikeEvents
@@ -24,13 +25,14 @@ from .nn import first_to_fire, perturbed, shift_layers
 
 __all__ = ["DISTURBANCES", "clocked", "quantised", "robustness"]
 
-DISTURBANCES: dict[str, tuple[str, tuple[float, ...]]] = {
-    "jitter": ("sd of the input spikes' times / τ", (0.0, 0.05, 0.1, 0.2, 0.4)),
-    "deletion": ("share of input spikes lost", (0.0, 0.05, 0.1, 0.2, 0.4)),
-    "dead": ("share of hidden neurons dead", (0.0, 0.05, 0.1, 0.2, 0.4)),
-    "bits": ("bits of a shift", (8, 6, 4, 3, 2)),
-    "clock": ("time step / τ", (0.0, 0.01, 0.02, 0.05, 0.1, 0.2)),
-}
+_LEVELS: tuple[tuple[str, tuple[float, ...]], ...] = (
+    ("sd of the input spikes' times / τ", (0.0, 0.05, 0.1, 0.2, 0.4)),
+    ("share of input spikes lost", (0.0, 0.05, 0.1, 0.2, 0.4)),
+    ("share of hidden neurons dead", (0.0, 0.05, 0.1, 0.2, 0.4)),
+    ("bits of a shift", (8, 6, 4, 3, 2)),
+    ("time step / τ", (0.0, 0.01, 0.02, 0.05, 0.1, 0.2)),
+)
+DISTURBANCES = dict(zip(names.DISTURBANCES, _LEVELS, strict=True))
 """What is done, the unit of its levels, and the levels that are tried."""
 
 

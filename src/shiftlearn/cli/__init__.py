@@ -258,11 +258,34 @@ def reproduce(
     into: Annotated[
         str | None, typer.Option(metavar="FILE.md", help="Replace the table in this file, too, between its markers.")
     ] = None,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
     """Train recipes with several seeds and write the table of results."""
     from .reproduce import reproduce as run
 
-    run(recipes or [], seeds, jobs, data_dir, out, into)
+    run(recipes or [], seeds, jobs, data_dir, out, into, Voice(quiet, json))
+
+
+@app.command(epilog=_examples("robustness runs/first", "robustness runs/first --kinds jitter,bits --out bits.png"))
+def robustness(
+    run: RunFolder,
+    kinds: Annotated[
+        str,
+        typer.Option(help="What is done to the network.", autocompletion=completion.listed(completion.disturbances)),
+    ] = "jitter,deletion,dead,bits,clock",
+    seed: Annotated[int, typer.Option(min=0, help="What is random follows from it.")] = 0,
+    data_dir: DataDir = None,
+    out: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write it as .csv, or draw it (.png, .svg, .pdf).")
+    ] = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Accuracy under jitter, lost spikes, dead neurons, few bits and a clock."""
+    from .robustness import show
+
+    show(run, kinds, seed, data_dir, out, Voice(quiet, json))
 
 
 @app.command(epilog=_examples("predict runs/first digit.png", "predict runs/my-seed0 new.csv --json"))

@@ -82,5 +82,12 @@ def modulators() -> Iterable[str]:
     return MODULATORS
 
 
+def disturbances() -> Iterable[str]:
+    """What :func:`shiftlearn.robustness.robustness` does to a network."""
+    from ..names import DISTURBANCES
+
+    return DISTURBANCES
+
+
 def _starting(valid: Iterable[str], start: str) -> list[str]:
     return [name for name in valid if name.startswith(start)]

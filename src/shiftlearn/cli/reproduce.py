@@ -6,15 +6,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from .. import reproduction, sweep
 from ..checkpoint import write
 from ..errors import InputError
-from .printing import print_table
+from .printing import Voice
 
 
-def reproduce(names: list[str], seeds: int, jobs: int, data_dir: str | None, out: str, document: str | None) -> None:
+def reproduce(
+    names: list[str], seeds: int, jobs: int, data_dir: str | None, out: str, document: str | None, voice: Voice
+) -> None:
     from rich.table import Table
 
     folder = Path(out)
@@ -24,17 +24,17 @@ def reproduce(names: list[str], seeds: int, jobs: int, data_dir: str | None, out
             raise InputError(f"--into must be a file that is there, got {document!r}")
         reproduction.into(page.read_text(encoding="utf-8"), "")  # before hours of training
     cells = reproduction.cells(names or reproduction.default_names(), seeds)
-    typer.echo(f"{len(cells)} runs in {folder}")
+    voice.say(f"{len(cells)} runs in {folder}")
     found: list[tuple[sweep.Cell, dict[str, Any]]] = []
 
     def done(cell: sweep.Cell, metrics: dict[str, Any]) -> None:
         found.append((cell, metrics))
-        typer.echo(f"{len(found)}/{len(cells)}  {cell.name}  test accuracy {metrics['test_accuracy']:.2%}")
+        voice.say(f"{len(found)}/{len(cells)}  {cell.name}  test accuracy {metrics['test_accuracy']:.2%}")
 
     try:
         sweep.run(cells, folder, jobs, data_dir, done)
     except (KeyboardInterrupt, SystemExit) as stop:  # Ctrl-C; SIGTERM
-        typer.echo("\ninterrupted; the same command goes on", err=True)
+        print("\ninterrupted; the same command goes on", file=sys.stderr)
         sys.exit(stop.code if isinstance(stop, SystemExit) else 130)
     order = {cell.name: number for number, cell in enumerate(cells)}
     rows = reproduction.summarise(sorted(found, key=lambda pair: order[pair[0].name]), folder, data_dir)
@@ -47,10 +47,11 @@ def reproduce(names: list[str], seeds: int, jobs: int, data_dir: str | None, out
             f"{row['accuracy_mean']:.2%}{spread}",
             *(f"{row[key]:,.0f}" for key in ("train_seconds", "spikes", "operations", "dense_operations")),
         )
-    print_table(table)
+    voice.table(table)
+    voice.result(rows)
     text = reproduction.markdown(rows)
     write(folder / "results.md", text.encode())
-    typer.echo(f"as CSV and Markdown: {folder / 'results.csv'}, {folder / 'results.md'}")
+    voice.say(f"as CSV and Markdown: {folder / 'results.csv'}, {folder / 'results.md'}")
     if page:
         write(page, reproduction.into(page.read_text(encoding="utf-8"), text).encode())
-        typer.echo(f"written into {page}")
+        voice.say(f"written into {page}")

@@ -7,6 +7,7 @@ are t / τ = log z.
 
 from ..figures import style
 from .activity import LayerActivity, MembranePotential, activity, membrane_potential
+from .disturbances import disturbances
 from .potential import potential
 from .raster import raster
 from .results import confusion, curves, decided, decision_time, roc
@@ -20,6 +21,7 @@ __all__ = [
     "curves",
     "decided",
     "decision_time",
+    "disturbances",
     "fields",
     "membrane_potential",
     "potential",

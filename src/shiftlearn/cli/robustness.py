@@ -1,0 +1,50 @@
+"""``shiftlearn robustness``: how a trained network bears what hardware does to it."""
+
+from __future__ import annotations
+
+from .. import checkpoint, records, tasks
+from ..errors import InputError, unknown_name
+from ..figures import PICTURES, picture, require_matplotlib, style
+from ..robustness import DISTURBANCES, robustness
+from .printing import Voice
+from .target import target
+
+
+def show(run: str, kinds: str, seed: int, data_dir: str | None, out: str | None, voice: Voice) -> None:
+    """Print accuracy on the test samples under each disturbance, and write it as CSV or picture.
+
+    Raises:
+        InputError: no model there, an unknown disturbance, data that do not serve, or a file of another kind.
+    """
+    from rich.table import Table
+
+    chosen = [name.strip() for name in kinds.split(",") if name.strip()]
+    for name in chosen:
+        if name not in DISTURBANCES:
+            raise unknown_name("disturbance", name, DISTURBANCES)
+    if not chosen:
+        raise InputError(f"--kinds must name one or more of {', '.join(DISTURBANCES)}, got {kinds!r}")
+    path = None if out is None else target(out, ".csv", *PICTURES)
+    if path is not None and path.suffix.lower() != ".csv":
+        require_matplotlib()
+    model = checkpoint.load(run)
+    task = tasks.read(model.recipe, model.seed, data_dir, ["test"])
+    tasks.require_same(task, model.recipe, model.digest)
+    rows = robustness(model, model.values(task.take(task.test)), task.labels[task.test], chosen, seed)
+    table = Table("disturbance", "level", "accuracy", "silent", "tied")
+    for row in rows:
+        shares = (f"{row[key]:.2%}" for key in ("accuracy", "silent", "tied"))
+        table.add_row(f"{row['disturbance']}: {DISTURBANCES[row['disturbance']][0]}", f"{row['level']:g}", *shares)
+    voice.table(table)
+    voice.say(f"{len(task.test)} test samples of {model.recipe.dataset}; randomness of seed {seed}")
+    voice.result(rows)
+    if path is None:
+        return
+    content = records.as_csv(rows)
+    if (suffix := path.suffix.lower()) != ".csv":
+        from ..plots import disturbances
+
+        with style():
+            content = picture(disturbances(rows, title=f"{run}: {len(task.test):,} test samples"), suffix)
+    checkpoint.write(path, content)
+    voice.say(f"written: {path}")
