@@ -20,7 +20,7 @@ import safetensors.torch
 import torch
 from PIL import Image
 
-from shiftlearn import checkpoint, recipes, training
+from shiftlearn import checkpoint, recipes
 from shiftlearn.cli.summary import print_summary
 from shiftlearn.data.idx import header, read_idx
 from shiftlearn.data.spike_files import read_trials
@@ -114,10 +114,12 @@ def state(path: Path) -> bool:
 
 
 def log(path: Path) -> bool:
-    return all(isinstance(record, dict) for record in training._read_log(path.parent))
+    return all(isinstance(record, dict) for record in checkpoint.read_log(path.parent))
 
 
 def summary(path: Path) -> bool:
+    """A run folder whose settings are valid."""
+    (path.parent / "config.json").write_bytes(CONFIG)
     with contextlib.redirect_stdout(io.StringIO()):
         print_summary(path.parent, checkpoint.read_metrics(path.parent) or {})
     return True
