@@ -127,7 +127,7 @@ class ShiftLinear(nn.Module):
         Let a step be W ← keep · W + A, where A comes from the spikes of both neurons and the error, which both synapses
         see. The same step for the other synapse, B ← keep · B + A, needs no weight transport, and lets B − W decay by
         ``keep``: feedback comes to be symmetric. Here A is computed as W − keep · before, since the optimizer made it.
-        (J. F. Kolen & J. B. Pollack 1994; with optimizer and decay, M. Akrout et al. 2019, equations 16 and 17.)
+        (Kolen & Pollack 1994, as in M. Akrout et al., Deep Learning without Weight Transport, NeurIPS 2019.)
         """
         if self.feedback != "aligning" or self.feedback_weight is None:
             raise InputError(f"feedback must be 'aligning' to be aligned, got {self.feedback!r}")
