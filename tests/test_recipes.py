@@ -24,6 +24,8 @@ def mnist():
 
 def test_the_package_holds_these():
     images = {"fashion-edges", "fashion-mnist", "mnist", "mnist-conv", "mnist-deep", "mnist-published", "mnist-random"}
+    images |= {"mnist-best", "mnist-aligning", "mnist-shifting", "mnist-augmented", "mnist-reward"}
+    images |= {"fashion-best", "fashion-aligning", "fashion-random", "fashion-shifting", "fashion-reward"}
     tables = {"breast-cancer", "digits", "iris", "iris-published", "table", "wine"}
     assert images | tables | {"xor", "xor-published"} <= set(recipes.names())
 
@@ -212,7 +214,7 @@ def test_bad_recipe_files(tmp_path, content, message):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("mnits", r"unknown recipe 'mnits'\. Did you mean 'mnist'\? Valid: breast-cancer, digits, fashion-edges, "),
+        ("mnits", r"unknown recipe 'mnits'\. Did you mean 'mnist'\? Valid: breast-cancer, digits, fashion-aligning, "),
         ("none.toml", r"no recipe file 'none\.toml'"),
         ("", "unknown recipe ''"),
         ("runs/first", "unknown recipe 'runs/first'"),
