@@ -179,7 +179,6 @@ def test_a_wide_header_takes_no_long_time(tmp_path: Path) -> None:
 def test_brackets_without_end(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text(f"layers = {'[' * 100_000}" if name == "x.toml" else "[" * 100_000)
     if name == "metrics.jsonl":
-
         assert checkpoint.read_log(tmp_path) == []
         return
     reads = {"x.toml": recipes.read, "config.json": checkpoint.read_config, "metrics.json": checkpoint.read_metrics}
