@@ -94,7 +94,7 @@ MISTAKES = [
     (("train", "mnits"), "unknown recipe 'mnits'. Did you mean 'mnist'?"),
     (("train", "runs/mnist"), "unknown recipe 'runs/mnist'"),
     (("train", "no.toml"), "no recipe file 'no.toml'"),
-    (("train",), "name a recipe (breast-cancer, digits, fashion-edges, "),
+    (("train",), "name a recipe (breast-cancer, digits, "),
     (("train", "mnist", "--epoch", "3"), "--epochs"),
     (("train", "mnist", "--set", "betta=1"), "unknown setting 'betta'. Did you mean 'beta'? Valid: averaging,"),
     (("train", "mnist", "--set", "beta"), "--set takes KEY=VALUE, got 'beta'"),
