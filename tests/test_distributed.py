@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.usefixtures("one_thread"),
     pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without torch.distributed"),
 ]
-TIMEOUT = 120  # seconds until processes that wait for each other are ended
+TIMEOUT = 300  # seconds until processes that wait for each other are ended
 BATCHES = (16, 16, 13, 1)  # the last ones do not divide, and leave one process without samples
 CASES = {
     "error": {},
