@@ -5,6 +5,9 @@
 
 namespace shiftlearn {
 
+// Of a row, and of its channels: a count may be one more, and is looked up with the one after it, in 32 bits.
+constexpr int64_t kMostSpikes = (int64_t(1) << 31) - 3;
+
 template <class T>
 struct Events {
   const T* z;              // ascending within a row; inf ends it
@@ -34,6 +37,7 @@ enum class Rule { shifting, normalized, exact };
 
 template <class T>
 struct Kernels {
+  bool (*well_formed)(const Events<T>&, int64_t spikes);
   int64_t (*sort_spikes)(const T* dense, int64_t rows, int64_t inputs, T* z, int32_t* channel, T* rest, int threads);
   void (*sort_levels)(const uint8_t* levels, const T* of_level, int64_t rows, int64_t inputs, T* z, int32_t* channel,
                       int64_t* offsets, T* rest, int threads);

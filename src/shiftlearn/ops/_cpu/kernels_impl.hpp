@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "check_impl.hpp"
 #include "coefficients_impl.hpp"
 #include "kernels.hpp"
 #include "loss_impl.hpp"
@@ -466,7 +467,8 @@ void feedback(const Events<T>& e, const int32_t* count, const T* f, const T* wei
 
 template <class T>
 Kernels<T> kernels() {
-  return {sort_spikes<T>, sort_levels<T>, first_spike<T>, plasticity<T>, feedback<T>, coefficients<T>, cross_entropy<T>};
+  return {well_formed<T>, sort_spikes<T>,  sort_levels<T>,  first_spike<T>,
+          plasticity<T>,  feedback<T>,     coefficients<T>, cross_entropy<T>};
 }
 
 }  // namespace
