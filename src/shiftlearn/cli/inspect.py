@@ -13,7 +13,7 @@ from ..diagnostics import draw, layer_report
 from ..errors import InputError
 from .printing import print_table
 
-_SHARES = ("silent", "always_silent", "causal_share")
+_SHARES = ("silent", "always_silent", "causal_share", "imprecise")
 
 
 def inspect(run: str, samples: int, data_dir: str | None, out: str | None) -> None:
