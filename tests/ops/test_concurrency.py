@@ -1,11 +1,13 @@
-"""The kernels among Python threads, after a fork, and in the workers of a DataLoader."""
+"""The kernels among Python threads, after a fork, in the workers of a DataLoader, and where memory runs out."""
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -91,6 +93,29 @@ def test_a_forked_process_does_not_wait_for_threads_that_it_lacks(threads: None)
     child.kill()
     assert child.exitcode == 0
     assert equal(learn(0), want)
+
+
+def sort_in_too_little_memory(z: Tensor) -> None:
+    """Enough for the results, 8 bytes an input, but not for what the kernel needs itself, 16 bytes."""
+    import resource
+
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + 12 * z.numel(), resource.RLIM_INFINITY))
+    with pytest.raises(MemoryError):
+        ops.sort_spikes(z)
+
+
+@needs_kernels
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="not Linux")
+@pytest.mark.skipif("ASAN_OPTIONS" in os.environ, reason="AddressSanitizer ends the process where memory runs out")
+def test_a_kernel_without_memory_raises(threads: None) -> None:
+    """An exception must not leave a parallel region, or the process ends."""
+    z = torch.ones(1, 8_000_000)
+    child = multiprocessing.get_context("fork").Process(target=sort_in_too_little_memory, args=(z,))
+    child.start()
+    child.join(PATIENCE)
+    child.kill()
+    assert child.exitcode == 0
 
 
 class Outputs(Dataset):

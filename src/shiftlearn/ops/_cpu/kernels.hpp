@@ -1,6 +1,7 @@
 // What the instruction-set builds offer, and the events they walk. See ../reference.py for the readable form.
 #pragma once
 #include <cstdint>
+#include <exception>
 #include <limits>
 
 namespace shiftlearn {
@@ -58,6 +59,27 @@ struct Kernels {
 template <class T> Kernels<T> baseline_kernels();
 template <class T> Kernels<T> avx2_kernels();
 template <class T> Kernels<T> avx512_kernels();
+
+// Keeps what goes wrong in a thread of a parallel region (no memory is left), to be thrown after the region: within it,
+// an exception would end the process.
+class Failure {
+ public:
+  template <class F>
+  void guard(F&& f) noexcept {
+    try {
+      f();
+    } catch (...) {
+#pragma omp critical(shiftlearn_failure)
+      kept_ = std::current_exception();
+    }
+  }
+  void rethrow() const {
+    if (kept_) std::rethrow_exception(kept_);
+  }
+
+ private:
+  std::exception_ptr kept_;
+};
 
 // Work below which starting a thread costs more than it saves, in multiply-adds.
 inline int useful_threads(int threads, int64_t work) {

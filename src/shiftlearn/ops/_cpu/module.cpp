@@ -52,8 +52,10 @@ Kernels<T>& active() {
 template <class F>
 void for_members(int64_t members, int64_t batch, int threads, F&& f) {
   if (members == 1) return f(0, threads, 0);
+  Failure failure;
 #pragma omp parallel for schedule(static) num_threads(threads)
-  for (int64_t m = 0; m < members; ++m) f(m, 1, m * batch);
+  for (int64_t m = 0; m < members; ++m) failure.guard([&] { f(m, 1, m * batch); });
+  failure.rethrow();
 }
 
 struct Shape { int64_t members, batch, inputs, outputs; };
