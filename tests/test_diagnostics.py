@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from shiftlearn import SpikeEvents, recipes, tasks
-from shiftlearn.diagnostics import draw, layer_report
+from shiftlearn import SpikeEvents, ops, recipes, tasks
+from shiftlearn.diagnostics import condition, draw, layer_report
 from shiftlearn.errors import InputError
 from shiftlearn.model import Model, build
 from shiftlearn.nn import ShiftLinear
@@ -65,6 +65,40 @@ def test_shares_of_inputs():
         network[0].shift.copy_(torch.tensor([[3.0, 0.6]] * 4))
     (row,) = layer_report(network, torch.tensor([[1.0, 2.0, 4.0, 8.0]] * 2))
     assert row["causal_share"] == pytest.approx((1 / 4 + 3 / 4) / 2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+def test_times_that_rounding_decides_are_counted(dtype):
+    """Three neurons with drives of 1, 1e-3 and 1e-5 that hear nothing else, and a silent one, each twice."""
+    layer = ShiftLinear(1, 4, dtype=dtype)
+    with torch.no_grad():
+        layer.shift.copy_(torch.tensor([[2.0, 1.001, 1.00001, 0.5]]))
+    z = torch.ones(2, 1, dtype=dtype)
+    _, _, drive = ops.first_spike(SpikeEvents.from_dense(z), layer.shift)
+    torch.testing.assert_close(condition(drive, layer.shift)[0], torch.tensor([3, 2.001e3, 2.00001e5, 0], dtype=dtype),
+                               rtol=1e-2, atol=0)  # fmt: skip
+    (row,) = layer_report(nn.Sequential(layer), z)
+    assert row["imprecise"] == pytest.approx(1 / 3 if dtype == torch.float32 else 0)
+
+
+def test_the_condition_bounds_what_a_disturbed_weight_does():
+    """Weights of both signs, each moved by a millionth of itself, one way or the other."""
+    generator = torch.Generator().manual_seed(0)
+    shift = torch.randn(3, 20, 400, generator=generator, dtype=torch.float64) / 4 + 0.1
+    z = torch.rand(3, 1, 20, generator=generator, dtype=torch.float64) + 1
+    moved = shift * (1 + 1e-6 * torch.randn(shift.shape, generator=generator, dtype=torch.float64).sign())
+    events = ops.sort_spikes(z)
+    (u, count, drive), (other, again, _) = ops.first_spike(events, shift), ops.first_spike(events, moved)
+    same = (count == again) & (count > 0)
+    assert same.sum() > 500
+    ratio = ((other - u).abs() / u)[same] / (1e-6 * condition(drive, shift)[same])
+    assert 0.05 < ratio.max() < 1.01
+    assert condition(drive[0], shift[0]).equal(condition(drive, shift)[0])
+
+
+def test_the_condition_of_other_shapes_is_refused():
+    with pytest.raises(InputError, match=r"drive must have shape .*batch, out.* for shift \(3, 4\), got \(2, 5\)"):
+        condition(torch.ones(2, 5), torch.ones(3, 4))
 
 
 def test_silence_throughout():

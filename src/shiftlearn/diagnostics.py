@@ -17,9 +17,42 @@ from .nn import ShiftLinear, causal_share, sample_spread
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["draw", "layer_report"]
+__all__ = ["condition", "draw", "layer_report"]
 
 _QUANTILES = {"t_5": 0.05, "t_50": 0.5, "t_95": 0.95}
+
+
+_DOUBTFUL = 1e-3  # a relative error of z, which is a thousandth of τ in time
+
+
+@torch.no_grad()
+def condition(drive: Tensor, shift: Tensor) -> Tensor:
+    """How much more a spike time is off than the numbers that it comes from: at most (1 + Σ|w|) / D.
+
+    Rounding moves each sum of weights by about eps · (1 + Σ|w|), and with it z = N / D, relatively, by eps times the
+    condition (our own derivation, measured in docs/numbers.md). Weights that are known to p percent move it by up to p
+    times the condition.
+
+    Args:
+        drive: (..., batch, out) of :func:`shiftlearn.ops.first_spike`.
+        shift: (..., in, out) weights. All inputs are summed, of which the causal set is part.
+
+    Returns:
+        (..., batch, out); 0 for a silent neuron, which has no time to be off.
+
+    Raises:
+        InputError: the shapes do not agree.
+    """
+    if (
+        drive.ndim < 2
+        or shift.ndim != drive.ndim
+        or (*shift.shape[:-2], shift.shape[-1]) != (*drive.shape[:-2], drive.shape[-1])
+    ):
+        raise InputError(
+            f"drive must have shape (*{tuple(shift.shape[:-2])}, batch, out) for shift {tuple(shift.shape)}, "
+            f"got {tuple(drive.shape)}"
+        )
+    return torch.where(drive > 0, (1 + shift.abs().sum(-2, keepdim=True)) / drive, 0)
 
 
 @torch.no_grad()
@@ -34,6 +67,9 @@ def layer_report(network: nn.Sequential, inputs: Tensor | SpikeEvents) -> list[d
         * always_silent: share of the neurons that no sample makes fire;
         * causal_share: mean share of a sample's input spikes that lie in a neuron's causal set, of those that fire;
         * drive: median of Σ_C w − 1 of those that fire;
+        * imprecise: share of the spikes whose drive is so small that rounding may move them by more than a thousandth
+          of τ, eps · :func:`condition` > 0.001: what depends on these times is noise. ``min_drive`` keeps them from
+          learning more than others, float64 makes them precise;
         * t_mean, t_sd, t_5, t_50, t_95: mean, standard deviation and quantiles (in %) of all spike times t = log z, in
           units of τ;
         * neuron_sd: mean over neurons of the standard deviation of t over the samples for which it fires;
@@ -54,6 +90,7 @@ def layer_report(network: nn.Sequential, inputs: Tensor | SpikeEvents) -> list[d
         u, count, drive = ops.first_spike(events, layer.shift)
         z = u * layer.delay
         heard = z.isfinite()
+        eps = torch.finfo(z.dtype).eps
         row: dict[str, Any] = {
             "layer": number,
             "neurons": layer.out_features,
@@ -66,6 +103,7 @@ def layer_report(network: nn.Sequential, inputs: Tensor | SpikeEvents) -> list[d
             row |= {
                 "causal_share": causal_share(events, count)[heard].double().mean().item(),
                 "drive": drive[heard].median().item(),
+                "imprecise": (condition(drive, layer.shift)[heard] > _DOUBTFUL / eps).double().mean().item(),
                 "t_mean": float(times.mean()),
                 "t_sd": float(times.std()),
                 **{name: float(np.quantile(times, q)) for name, q in _QUANTILES.items()},
@@ -73,7 +111,7 @@ def layer_report(network: nn.Sequential, inputs: Tensor | SpikeEvents) -> list[d
                 "spread": sample_spread(z.double()).item(),
             }
         else:
-            names = ("causal_share", "drive", "t_mean", "t_sd", *_QUANTILES, "neuron_sd", "spread")
+            names = ("causal_share", "drive", "imprecise", "t_mean", "t_sd", *_QUANTILES, "neuron_sd", "spread")
             row |= dict.fromkeys(names)
         rows.append(row)
         events = ops.sort_spikes(z)

@@ -12,6 +12,7 @@ from .errors import InputError
 
 __all__ = ["SpikeEvents", "to_time", "to_z"]
 
+MOST = 2**31 - 3  # spikes of a row, and channels: the kernels count both in 32 bits
 _FLOAT32_LIMIT = 80.0  # exp(88.7) overflows float32; the margin is for the weighted sums of the neuron
 
 
@@ -186,6 +187,10 @@ def _check_layout(z: Tensor, channel: Tensor, offsets: Tensor, num_channels: int
         raise InputError(f"rest must have shape (batch,) = ({offsets.numel() - 1},), got {tuple(rest.shape)}")
     if not isinstance(num_channels, int) or num_channels < 0:
         raise InputError(f"num_channels must be an integer of 0 or more, got {num_channels!r}")
+    if num_channels > MOST:
+        raise InputError(f"num_channels must be {MOST} or less, got {num_channels}")
+    if z.numel() > MOST and (longest := int(offsets.diff().max())) > MOST:
+        raise InputError(f"offsets must give a row {MOST} spikes or fewer, got {longest}")
     if channel.numel() and not ((channel >= 0) & (channel < num_channels)).all():
         raise InputError(f"channel must lie in 0 … {num_channels - 1}, got {int(channel.min())} … {int(channel.max())}")
     devices = {x.device for x in (z, channel, offsets, rest) if x is not None}

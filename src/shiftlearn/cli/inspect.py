@@ -11,7 +11,7 @@ from ..figures import picture, require_matplotlib, style
 from .printing import print_table
 from .target import target
 
-_SHARES = ("silent", "always_silent", "causal_share")
+_SHARES = ("silent", "always_silent", "causal_share", "imprecise")
 
 
 def inspect(run: str, samples: int, data_dir: str | None, out: str | None) -> None:

@@ -2,6 +2,8 @@
 from typing import Any
 
 class Kernels:
+    # z, channel, offsets, rest; spikes, rows, inputs (and no threads)
+    def well_formed(self, *arguments: Any) -> bool: ...
     # dense, z, channel, rest; rows, inputs
     def sort_spikes(self, *arguments: Any) -> int: ...
     # levels, of_level, z, channel, offsets, rest; rows, inputs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .. import rules
-from . import _kernels, reference
+from . import _kernels, checks, reference
 
 __all__ = ["coefficients", "cross_entropy", "feedback", "first_spike", "plasticity", "sort_levels", "sort_spikes"]
 
@@ -20,6 +21,22 @@ _block = torch.empty(31 * 2**20, dtype=torch.uint8)
 del _block
 
 RULES = (rules.shifting, rules.normalized, rules.exact)  # in the order of the kernel's enum
+
+_forked = False
+
+
+def _after_fork() -> None:
+    global _forked
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _threads() -> int:
+    """torch's number of threads; 1 in a forked process, where OpenMP would wait for the parent's threads for ever."""
+    return 1 if _forked else torch.get_num_threads()
 
 
 _KERNELS = {torch.float32: _kernels.float32, torch.float64: _kernels.float64}
@@ -32,11 +49,17 @@ def _run(name: str, dtype: torch.dtype, inputs: Sequence[Any], outputs: Sequence
     return getattr(_KERNELS[dtype], name)(*given, *sizes)
 
 
+def _check_content(z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, inputs: int) -> None:
+    if not _run("well_formed", z.dtype, [z, channel, offsets, rest], [], z.numel(), rest.numel(), inputs):
+        checks.refuse(z, channel, offsets, rest, inputs)
+
+
 def sort_spikes(z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    checks.sort_spikes(z)
     inputs, rows = z.shape[-1], z.shape[:-1].numel()
     times, channel = z.new_empty(rows * inputs), z.new_empty(rows * inputs, dtype=torch.int32)
     rest = z.new_empty(rows)
-    if _run("sort_spikes", z.dtype, [z], [times, channel, rest], rows, inputs, torch.get_num_threads()) >= 0:
+    if _run("sort_spikes", z.dtype, [z], [times, channel, rest], rows, inputs, _threads()) >= 0:
         reference.check_positive(z.reshape(rows, inputs))
     return times, channel, torch.arange(rows + 1) * inputs, rest
 
@@ -46,7 +69,7 @@ def sort_levels(levels: Tensor, of_level: Tensor) -> tuple[Tensor, Tensor, Tenso
     times, channel = of_level.new_empty(rows * inputs), of_level.new_empty(rows * inputs, dtype=torch.int32)
     rest, offsets = of_level.new_empty(rows), torch.empty(rows + 1, dtype=torch.int64)
     results = [times, channel, offsets, rest]
-    _run("sort_levels", of_level.dtype, [levels, of_level], results, rows, inputs, torch.get_num_threads())
+    _run("sort_levels", of_level.dtype, [levels, of_level], results, rows, inputs, _threads())
     spikes = int(offsets[-1])
     return times[:spikes], channel[:spikes], offsets, inputs, rest
 
@@ -66,12 +89,14 @@ def _fired(
     z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, shift: Tensor, delay: Tensor | None
 ) -> tuple[Any, ...]:
     """z_out (None without delays), u, count and drive."""
+    checks.first_spike(z, channel, offsets, rest, shift, delay)
+    _check_content(z, channel, offsets, rest, shift.shape[-2])
     *lead, inputs, outputs = shift.shape
     members = math.prod(lead)
     size = *lead, rest.shape[0] // max(members, 1), outputs
     u, drive, count = shift.new_empty(size), shift.new_empty(size), shift.new_empty(size, dtype=torch.int32)
     z_out = None if delay is None else shift.new_empty(size)
-    sizes = members, size[-2], inputs, outputs, torch.get_num_threads()
+    sizes = members, size[-2], inputs, outputs, _threads()
     given = [z, channel, offsets, rest, shift, 0 if delay is None else delay]
     if not _run("first_spike", z.dtype, given, [u, count, drive, 0 if z_out is None else z_out], *sizes):
         assert delay is not None
@@ -82,9 +107,11 @@ def _fired(
 def plasticity(
     z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, count: Tensor, a: Tensor, c: Tensor, num_channels: int
 ) -> Tensor:
+    checks.plasticity(z, channel, offsets, rest, count, a, c, num_channels)
+    _check_content(z, channel, offsets, rest, num_channels)
     *lead, batch, outputs = a.shape
     result = a.new_empty(*lead, num_channels, outputs)
-    sizes = math.prod(lead), batch, num_channels, outputs, torch.get_num_threads()
+    sizes = math.prod(lead), batch, num_channels, outputs, _threads()
     _run("plasticity", z.dtype, [z, channel, offsets, rest, count, a, c], [result], *sizes)
     return result
 
@@ -92,10 +119,12 @@ def plasticity(
 def feedback(
     z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, count: Tensor, f: Tensor, weight: Tensor
 ) -> Tensor:
+    checks.feedback(z, channel, offsets, rest, count, f, weight)
+    _check_content(z, channel, offsets, rest, weight.shape[-2])
     *lead, batch, outputs = f.shape
     inputs = weight.shape[-2]
     result = f.new_empty(*lead, batch, inputs)
-    sizes = math.prod(lead), batch, inputs, outputs, torch.get_num_threads()
+    sizes = math.prod(lead), batch, inputs, outputs, _threads()
     _run("feedback", z.dtype, [z, channel, offsets, rest, count, f, weight], [result], *sizes)
     return result
 
@@ -106,10 +135,11 @@ def coefficients(
     function = rules.get(rule)
     if function not in RULES:
         return reference.coefficients(rule, delta, u, drive, delay, min_drive)
+    checks.coefficients(delta, u, drive, delay)
     *lead, batch, outputs = u.shape
     a, c, f, g = u.new_empty(u.shape), u.new_empty(u.shape), u.new_empty(u.shape), delay.new_empty(delay.shape)
     given = [RULES.index(function), delta, u, drive, delay, min_drive]
-    _run("coefficients", u.dtype, given, [a, c, f, g], math.prod(lead), batch, outputs, torch.get_num_threads())
+    _run("coefficients", u.dtype, given, [a, c, f, g], math.prod(lead), batch, outputs, _threads())
     return a, c, f, g
 
 
@@ -131,6 +161,8 @@ def adjustments(
     to_shift: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Of one of the rules in :data:`RULES`."""
+    checks.adjustments(z, channel, offsets, rest, count, delta, u, drive, shift, delay, weight)
+    _check_content(z, channel, offsets, rest, shift.shape[-2])
     *lead, inputs, outputs = shift.shape
     batch = u.shape[-2]
     results = [
@@ -140,12 +172,13 @@ def adjustments(
     ]
     given = [z, channel, offsets, rest, count, delta, u, drive, delay, shift if weight is None else weight, min_drive]
     number = RULES.index(rules.get(rule))
-    sizes = math.prod(lead), batch, inputs, outputs, torch.get_num_threads()
+    sizes = math.prod(lead), batch, inputs, outputs, _threads()
     _run("adjustments", z.dtype, [number, *given], [x if x.numel() else 0 for x in results], *sizes)
     return results[0], results[1], results[2]
 
 
 def cross_entropy(z: Tensor, target: Tensor, beta: float, smoothing: float, horizon: float) -> tuple[Tensor, Tensor]:
+    checks.cross_entropy(z, target)
     loss, error = z.new_empty(z.shape[0]), z.new_empty(z.shape)
     if _run("cross_entropy", z.dtype, [z, target, beta, smoothing, horizon], [loss, error], *z.shape) >= 0:
         reference.check_classes(target, z.shape[1])

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from .. import rules
 from ..errors import InputError
+from .checks import looks_at
 
 THRESHOLD = 1.0
 
@@ -24,7 +25,7 @@ def sort_spikes(z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Dense (..., batch, in) z to events (z, channel, offsets, rest); see SpikeEvents.from_dense."""
     inputs = z.shape[-1]
     rows = z.reshape(math.prod(z.shape[:-1]), inputs)
-    if z.device.type == "cpu":  # elsewhere the check would wait for the device
+    if looks_at(z):
         check_positive(rows)
     offsets = torch.arange(rows.shape[0] + 1, device=z.device) * inputs
     if inputs == 0:
@@ -193,7 +194,7 @@ def cross_entropy(z: Tensor, target: Tensor, beta: float, smoothing: float, hori
 
 def check_delay(delay: Tensor) -> None:
     """InputError unless all delays are positive; not looked at where that would wait for a device."""
-    if delay.device.type == "cpu" and not (delay > 0).all():
+    if looks_at(delay) and not (delay > 0).all():
         raise InputError(
             f"delay must be positive (it multiplies z > 0), got {delay[~(delay > 0)][0].item():g}: "
             "project it after the optimizer's step (shiftlearn.nn.project_delays)"
@@ -202,7 +203,7 @@ def check_delay(delay: Tensor) -> None:
 
 def check_classes(target: Tensor, classes: int) -> None:
     """InputError unless all of ``target`` lie in 0 … classes − 1; not looked at where that would wait for a device."""
-    if target.device.type != "cpu":
+    if not looks_at(target):
         return
     outside = (target < 0) | (target >= classes)
     if outside.any():

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from .. import rules
-from . import reference
+from ..errors import InputError
+from . import checks, reference
 
 try:
     from . import cpu as cpu
@@ -49,6 +50,10 @@ def _gpu() -> ModuleType:
 
 def _on_gpu(name: str) -> Callable[..., Any]:
     def run(z: Tensor, *args: Any) -> Any:
+        devices = {x.device for x in (z, *args) if isinstance(x, Tensor)}
+        if len(devices) > 1:
+            raise InputError(f"all tensors must be on one device, got {sorted(map(str, devices))}")
+        getattr(checks, name)(z, *args)
         with torch.cuda.device_of(z):  # type: ignore[no-untyped-call]  # Triton launches on the current device
             return getattr(_gpu(), name)(z, *args)
 

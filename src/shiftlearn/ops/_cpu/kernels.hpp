@@ -1,9 +1,13 @@
 // What the instruction-set builds offer, and the events they walk. See ../reference.py for the readable form.
 #pragma once
 #include <cstdint>
+#include <exception>
 #include <limits>
 
 namespace shiftlearn {
+
+// Of a row, and of its channels: a count may be one more, and is looked up with the one after it, in 32 bits.
+constexpr int64_t kMostSpikes = (int64_t(1) << 31) - 3;
 
 template <class T>
 struct Events {
@@ -34,6 +38,7 @@ enum class Rule { shifting, normalized, exact };
 
 template <class T>
 struct Kernels {
+  bool (*well_formed)(const Events<T>&, int64_t spikes);
   int64_t (*sort_spikes)(const T* dense, int64_t rows, int64_t inputs, T* z, int32_t* channel, T* rest, int threads);
   void (*sort_levels)(const uint8_t* levels, const T* of_level, int64_t rows, int64_t inputs, T* z, int32_t* channel,
                       int64_t* offsets, T* rest, int threads);
@@ -54,6 +59,27 @@ struct Kernels {
 template <class T> Kernels<T> baseline_kernels();
 template <class T> Kernels<T> avx2_kernels();
 template <class T> Kernels<T> avx512_kernels();
+
+// Keeps what goes wrong in a thread of a parallel region (no memory is left), to be thrown after the region: within it,
+// an exception would end the process.
+class Failure {
+ public:
+  template <class F>
+  void guard(F&& f) noexcept {
+    try {
+      f();
+    } catch (...) {
+#pragma omp critical(shiftlearn_failure)
+      kept_ = std::current_exception();
+    }
+  }
+  void rethrow() const {
+    if (kept_) std::rethrow_exception(kept_);
+  }
+
+ private:
+  std::exception_ptr kept_;
+};
 
 // Work below which starting a thread costs more than it saves, in multiply-adds.
 inline int useful_threads(int threads, int64_t work) {

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "check_impl.hpp"
 #include "coefficients_impl.hpp"
 #include "kernels.hpp"
 #include "loss_impl.hpp"
@@ -205,21 +206,28 @@ void first_spike(const Events<T>& e, const T* shift, const T* delay, int64_t out
                  int threads) {
   const auto blocks = column_blocks<T>(outputs, kWalkVectors);
   bool rest = false;
-  for (int64_t r = 0; r < e.rows; ++r) rest |= e.rest[r] < std::numeric_limits<T>::infinity();
+  int64_t longest = 0;
+  for (int64_t r = 0; r < e.rows; ++r) {
+    rest |= e.rest[r] < std::numeric_limits<T>::infinity();
+    longest = std::max(longest, e.offsets[r + 1] - e.offsets[r]);
+  }
   std::vector<T> sums(rest ? outputs : 0);
   const int64_t chunk = 32, chunks = (e.rows + chunk - 1) / chunk;
+  Failure failure;
   const int team = useful_threads(threads, (e.offsets[e.rows] + (rest ? e.inputs : 0)) * outputs);
 #pragma omp parallel num_threads(team)
   {
 #pragma omp for schedule(static)
-    for (int64_t b = 0; b < int64_t(rest ? blocks.size() : 0); ++b) {
+    for (int64_t b = 0; b < int64_t(rest ? blocks.size() : 0); ++b) failure.guard([&] {
       const Block block = blocks[b];
       column_sums(shift + block.begin, e.inputs, outputs, (block.vectors - 1) * Simd<T>::width + block.tail,
                   sums.data() + block.begin);
-    }
-    std::vector<T> times;
+    });
+    std::vector<T> times;  // gets its memory here: a guard around the walk would make it slow
+    failure.guard([&] { times.reserve(longest + 3); });
 #pragma omp for schedule(dynamic)
     for (int64_t task = 0; task < int64_t(blocks.size()) * chunks; ++task) {
+      if (times.capacity() == 0) continue;
       const Block block = blocks[task / chunks];
       const int64_t begin = task % chunks * chunk, end = std::min(begin + chunk, e.rows);
       specialise<T>(block, [&](auto nv, auto full) {
@@ -232,6 +240,7 @@ void first_spike(const Events<T>& e, const T* shift, const T* delay, int64_t out
       });
     }
   }
+  failure.rethrow();
 }
 
 // ----------------------------------------------------------------------------------------------- plasticity
@@ -249,9 +258,12 @@ struct Tiles {
   std::vector<int64_t> begin;  // of (tile, row), row fastest; and the end
 
   // For adjustments of `bytes` a channel.
-  Tiles(int64_t inputs, int64_t bytes) : bits(4) {
+  Tiles(const Events<T>& e, int64_t bytes) : bits(4) {
     while ((bytes << (bits + 1)) <= kNearby) ++bits;
-    count = std::max<int64_t>((inputs + (int64_t(1) << bits) - 1) >> bits, 1);
+    count = std::max<int64_t>((e.inputs + (int64_t(1) << bits) - 1) >> bits, 1);
+    if (count == 1) return;
+    begin.assign(count * e.rows + 1, 0);
+    spikes.resize(e.offsets[e.rows] - e.offsets[0]);
   }
 
   // Calls f with the number of spikes that a row has in a tile, and a function from their number to the Spike.
@@ -269,13 +281,8 @@ struct Tiles {
   }
 
   // Called by every thread of a team.
-  void sort(const Events<T>& e) {
+  void sort(const Events<T>& e, Failure& failure) {
     if (count == 1) return;
-#pragma omp single
-    {
-      begin.assign(count * e.rows + 1, 0);
-      spikes.resize(e.offsets[e.rows] - e.offsets[0]);
-    }
 #pragma omp for schedule(static)
     for (int64_t row = 0; row < e.rows; ++row) {
       const int32_t* channel = e.channel + e.offsets[row];
@@ -284,14 +291,14 @@ struct Tiles {
 #pragma omp single
     for (int64_t i = 0; i < count * e.rows; ++i) begin[i + 1] += begin[i];
 #pragma omp for schedule(static)
-    for (int64_t row = 0; row < e.rows; ++row) {
+    for (int64_t row = 0; row < e.rows; ++row) failure.guard([&] {
       std::vector<int64_t> next(count);
       for (int64_t tile = 0; tile < count; ++tile) next[tile] = begin[tile * e.rows + row];
       const T* z = e.z + e.offsets[row];
       const int32_t* channel = e.channel + e.offsets[row];
       for (int64_t k = 0, end = e.listed(row); k < end; ++k)
         spikes[next[channel[k] >> bits]++] = {z[k], channel[k] & ((1 << bits) - 1), int32_t(k)};
-    }
+    });
   }
 };
 
@@ -363,15 +370,16 @@ void plasticity(const Events<T>& e, const int32_t* count, const T* a, const T* c
   // Few columns: share out the rows too, always into the same parts, so that sums do not depend on the threads.
   const int64_t parts = outputs >= 8 * kAdjustVectors * S::width ? 1 : std::clamp<int64_t>(e.rows / 16, 1, 8);
   std::vector<T> partial((parts - 1) * size);
-  Tiles<T> tiles(e.inputs, (blocks.empty() ? 1 : blocks[0].vectors) * sizeof(typename S::V));
+  Tiles<T> tiles(e, (blocks.empty() ? 1 : blocks[0].vectors) * sizeof(typename S::V));
+  Failure failure;
   const int team = useful_threads(threads, (e.offsets[e.rows] + e.inputs) * outputs);
 #pragma omp parallel num_threads(team)
   {
-    tiles.sort(e);
+    tiles.sort(e, failure);
     // kept, since fresh memory costs page faults
     static thread_local std::vector<T> sum;
 #pragma omp for schedule(static)
-    for (int64_t task = 0; task < int64_t(blocks.size()) * parts; ++task) {
+    for (int64_t task = 0; task < int64_t(blocks.size()) * parts; ++task) failure.guard([&] {
       const Block block = blocks[task / parts];
       const int64_t part = task % parts, first = part * e.rows / parts, last = (part + 1) * e.rows / parts;
       T* target = (part ? partial.data() + (part - 1) * size : result) + block.begin;
@@ -395,12 +403,13 @@ void plasticity(const Events<T>& e, const int32_t* count, const T* a, const T* c
                                                     S::load(&sum[i * ld + v * S::width]) + common[v]);
         }
       });
-    }
+    });
 #pragma omp for schedule(static)
     for (int64_t i = 0; i < (parts > 1 ? e.inputs : 0); ++i)
       for (int64_t part = 0; part < parts - 1; ++part)
         for (int64_t j = 0; j < outputs; ++j) result[i * outputs + j] += partial[part * size + i * outputs + j];
   }
+  failure.rethrow();
 }
 
 // ------------------------------------------------------------------------------------------------- feedback
@@ -408,7 +417,7 @@ void plasticity(const Events<T>& e, const int32_t* count, const T* a, const T* c
 // What row `row` sends back through one block of columns, added to `result` (inputs).
 template <class T, int NV, bool FULL>
 void send_row(const Events<T>& e, int64_t row, const int32_t* count, const T* f, const T* weight, int64_t ld, int tail,
-              T* result) {
+              std::vector<char>& unlisted, T* result) {
   using S = Simd<T>;
   using I = typename S::I;
   const auto real = S::first(tail);
@@ -430,7 +439,7 @@ void send_row(const Events<T>& e, int64_t row, const int32_t* count, const T* f,
   const I listed = I(e.listed(row));
   const int32_t* channel = e.channel + e.offsets[row];
   if (most > listed) {  // some neuron waited for rest; no channel repeats in such a row
-    std::vector<char> unlisted(e.inputs, 1);
+    unlisted.assign(e.inputs, 1);
     for (I k = 0; k < listed; ++k) unlisted[channel[k]] = 0;
     for (int64_t i = 0; i < e.inputs; ++i)
       if (unlisted[i]) result[i] += sent(i, listed);
@@ -448,25 +457,34 @@ void feedback(const Events<T>& e, const int32_t* count, const T* f, const T* wei
   const auto blocks = column_blocks<T>(outputs, kAdjustVectors);
   // Each chunk of rows reads all weights: as large as leaves every thread some.
   const int64_t chunk = std::max<int64_t>(8, e.rows / (4 * threads)), chunks = (e.rows + chunk - 1) / chunk;
+  Failure failure;
   const int team = useful_threads(threads, e.offsets[e.rows] * outputs);
-#pragma omp parallel for schedule(dynamic) num_threads(team)
-  for (int64_t task = 0; task < chunks; ++task) {
-    const int64_t begin = task * chunk, end = std::min(begin + chunk, e.rows);
-    std::fill_n(result + begin * e.inputs, (end - begin) * e.inputs, T(0));
-    for (const Block& block : blocks)
-      specialise<T>(block, [&](auto nv, auto full) {
-        for (int64_t row = begin; row < end; ++row) {
-          const int64_t at = row * outputs + block.begin;
-          send_row<T, nv(), full()>(e, row, count + at, f + at, weight + block.begin, outputs, block.tail,
-                            result + row * e.inputs);
-        }
-      });
+#pragma omp parallel num_threads(team)
+  {
+    std::vector<char> unlisted;
+    failure.guard([&] { unlisted.reserve(e.inputs + 1); });
+#pragma omp for schedule(dynamic)
+    for (int64_t task = 0; task < chunks; ++task) {
+      if (unlisted.capacity() == 0) continue;
+      const int64_t begin = task * chunk, end = std::min(begin + chunk, e.rows);
+      std::fill_n(result + begin * e.inputs, (end - begin) * e.inputs, T(0));
+      for (const Block& block : blocks)
+        specialise<T>(block, [&](auto nv, auto full) {
+          for (int64_t row = begin; row < end; ++row) {
+            const int64_t at = row * outputs + block.begin;
+            send_row<T, nv(), full()>(e, row, count + at, f + at, weight + block.begin, outputs, block.tail, unlisted,
+                                      result + row * e.inputs);
+          }
+        });
+    }
   }
+  failure.rethrow();
 }
 
 template <class T>
 Kernels<T> kernels() {
-  return {sort_spikes<T>, sort_levels<T>, first_spike<T>, plasticity<T>, feedback<T>, coefficients<T>, cross_entropy<T>};
+  return {well_formed<T>, sort_spikes<T>,  sort_levels<T>,  first_spike<T>,
+          plasticity<T>,  feedback<T>,     coefficients<T>, cross_entropy<T>};
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// The Python face of the kernels. What they get was checked by ops/__init__.py and laid out by ops/cpu.py.
+// The Python face of the kernels. What they get was checked and laid out by ops/cpu.py.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 
@@ -52,8 +52,10 @@ Kernels<T>& active() {
 template <class F>
 void for_members(int64_t members, int64_t batch, int threads, F&& f) {
   if (members == 1) return f(0, threads, 0);
+  Failure failure;
 #pragma omp parallel for schedule(static) num_threads(threads)
-  for (int64_t m = 0; m < members; ++m) f(m, 1, m * batch);
+  for (int64_t m = 0; m < members; ++m) failure.guard([&] { f(m, 1, m * batch); });
+  failure.rethrow();
 }
 
 struct Shape { int64_t members, batch, inputs, outputs; };
@@ -62,6 +64,10 @@ template <class T>
 struct Binding {
   static Events<T> events(Address z, Address channel, Address offsets, Address rest, int64_t row, const Shape& s) {
     return {in<T>(z), in<int32_t>(channel), in<int64_t>(offsets) + row, in<T>(rest) + row, s.batch, s.inputs};
+  }
+  static bool well_formed(Address z, Address channel, Address offsets, Address rest, int64_t spikes, int64_t rows,
+                          int64_t inputs) {
+    return active<T>().well_formed(events(z, channel, offsets, rest, 0, {1, rows, inputs, 0}), spikes);
   }
   static int64_t sort(Address dense, Address z, Address channel, Address rest, int64_t rows, int64_t inputs, int threads) {
     return active<T>().sort_spikes(in<T>(dense), rows, inputs, out<T>(z), out<int32_t>(channel), out<T>(rest), threads);
@@ -136,6 +142,7 @@ struct Binding {
   }
   static void bind(nb::module_ m) {
     const auto release = nb::call_guard<nb::gil_scoped_release>();
+    m.def("well_formed", well_formed, release);
     m.def("sort_spikes", sort, release);
     m.def("sort_levels", sort_levels, release);
     m.def("first_spike", first_spike, release);

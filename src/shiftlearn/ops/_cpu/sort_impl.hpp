@@ -86,16 +86,20 @@ bool sort_row(const T* dense, int64_t inputs, T* z, int32_t* channel, T* rest, s
 template <class T>
 int64_t sort_spikes(const T* dense, int64_t rows, int64_t inputs, T* z, int32_t* channel, T* rest, int threads) {
   int64_t invalid = rows;
+  Failure failure;
   const int team = useful_threads(threads, rows * inputs);
 #pragma omp parallel num_threads(team) reduction(min : invalid)
   {
-    std::vector<Spike<T>> spikes(inputs), spare(inputs);
+    std::vector<Spike<T>> spikes, spare;
 #pragma omp for schedule(static)
-    for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t r = 0; r < rows; ++r) failure.guard([&] {
       const int64_t at = r * inputs;
+      spikes.resize(inputs);
+      spare.resize(inputs);
       if (!sort_row(dense + at, inputs, z + at, channel + at, rest + r, spikes, spare)) invalid = std::min(invalid, r);
-    }
+    });
   }
+  failure.rethrow();
   return invalid == rows ? -1 : invalid;
 }
 
@@ -131,6 +135,7 @@ void sort_levels(const uint8_t* levels, const T* of_level, int64_t rows, int64_t
     rank[v] = uint8_t(std::lower_bound(times.begin(), times.end(), of_level[v]) - times.begin());
   std::vector<int32_t> counts(rows * kLevels);
   std::vector<int> last(rows);  // rank of the row's latest spikes
+  Failure failure;
   const int team = useful_threads(threads, rows * inputs);
 #pragma omp parallel num_threads(team)
   {
@@ -148,9 +153,10 @@ void sort_levels(const uint8_t* levels, const T* of_level, int64_t rows, int64_t
       offsets[0] = 0;
       for (int64_t r = 0; r < rows; ++r) offsets[r + 1] = offsets[r] + inputs - counts[r * kLevels + last[r]];
     }
-    std::vector<int32_t> order(inputs);
+    std::vector<int32_t> order;
 #pragma omp for schedule(static)
-    for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t r = 0; r < rows; ++r) failure.guard([&] {
+      order.resize(inputs);
       int32_t* place = counts.data() + r * kLevels;  // from counts to where the next spike of a rank goes
       int32_t next = 0;
       for (int k = 0; k < last[r]; ++k) {
@@ -165,8 +171,9 @@ void sort_levels(const uint8_t* levels, const T* of_level, int64_t rows, int64_t
         for (int64_t j = i; j < i + n; ++j) order[place[k]++] = int32_t(j);
       });
       std::copy_n(order.begin(), next, channel + offsets[r]);
-    }
+    });
   }
+  failure.rethrow();
 }
 
 }  // namespace
