@@ -24,7 +24,7 @@ def _walk(
     z, channel, offsets, listed, rest, shift, sums, u, count, drive, inputs, outputs, batch,
     COLUMNS: tl.constexpr, AHEAD: tl.constexpr,
 ):  # fmt: skip
-    """One row, COLUMNS neurons: the walk of _cpu/kernels_impl.hpp, where `total` and `excess` are explained."""
+    """One row, COLUMNS neurons: the walk of _cpu/walk_impl.hpp, where `total` and `excess` are explained."""
     row = tl.program_id(0).to(tl.int64)
     member = row // batch
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)

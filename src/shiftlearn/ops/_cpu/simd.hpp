@@ -136,8 +136,8 @@ struct Simd {
   // p[k + more] of every lane's k.
   static V gather(const T* p, M k, int more = 0) {
 #if defined(__AVX512F__)
-    if constexpr (sizeof(T) == 4) return (V)_mm512_i32gather_ps((__m512i)k, p + more, 4);
-    else return (V)_mm512_i64gather_pd((__m512i)k, p + more, 8);
+    if constexpr (sizeof(T) == 4) return (V)_mm512_mask_i32gather_ps(_mm512_setzero_ps(), K(-1), (__m512i)k, p + more, 4);
+    else return (V)_mm512_mask_i64gather_pd(_mm512_setzero_pd(), K(-1), (__m512i)k, p + more, 8);
 #else
     T lanes[width];
     for (int i = 0; i < width; ++i) lanes[i] = p[k[i] + more];

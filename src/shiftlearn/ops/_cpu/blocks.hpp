@@ -1,0 +1,84 @@
+// Columns (output neurons) in blocks of vectors, whose running sums stay in registers.
+#pragma once
+#include <algorithm>
+#include <type_traits>
+#include <vector>
+
+#include "kernels.hpp"
+#include "simd.hpp"
+
+namespace shiftlearn {
+namespace {
+
+// Vectors of a block of columns, at most: what the registers hold of a walk's or an adjustment's state.
+constexpr int kWalkVectors = VECTOR_BYTES == 64 ? 5 : 3;
+constexpr int kAdjustVectors = VECTOR_BYTES == 64 ? 4 : 3;
+
+// Columns [begin, begin + width), as `vectors` vectors of which the last holds `tail` real lanes.
+struct Block { int64_t begin; int vectors; int tail; };
+
+// As few as there can be, of `most` vectors at most each, but the same number to every thread.
+template <class T>
+std::vector<Block> column_blocks(int64_t outputs, int64_t most, int threads = 1) {
+  constexpr int64_t width = Simd<T>::width;
+  const int64_t vectors = (outputs + width - 1) / width;
+  const int64_t least = (vectors + most - 1) / most;
+  const int64_t blocks = least < threads ? least : std::min(vectors, (least + threads - 1) / threads * threads);
+  std::vector<Block> result;
+  for (int64_t b = 0; b < blocks; ++b) {
+    const int64_t first = b * vectors / blocks, next = (b + 1) * vectors / blocks;
+    const int64_t tail = std::min(width, outputs - (next - 1) * width);
+    result.push_back({first * width, int(next - first), int(tail)});
+  }
+  return result;
+}
+
+// Calls f with the block's number of vectors as a compile-time constant, and whether the last one is full.
+template <class T, class F>
+void specialise(const Block& block, F&& f) {
+  const auto with = [&](auto vectors) {
+    if (block.tail == Simd<T>::width) f(vectors, std::true_type{});
+    else f(vectors, std::false_type{});
+  };
+  switch (block.vectors) {
+    case 1: with(std::integral_constant<int, 1>{}); break;
+    case 2: with(std::integral_constant<int, 2>{}); break;
+    case 3: with(std::integral_constant<int, 3>{}); break;
+#if VECTOR_BYTES == 64
+    case 4: with(std::integral_constant<int, 4>{}); break;
+    case 5: with(std::integral_constant<int, 5>{}); break;
+#endif
+  }
+}
+
+// Vector v of NV at p; only the last can be partial. `real` is the set of its real lanes.
+template <class T, int NV, bool FULL>
+inline typename Simd<T>::V load_vector(const T* p, int v, typename Simd<T>::K real) {
+  using S = Simd<T>;
+  return FULL || v + 1 < NV ? S::load(p + v * S::width) : S::load(p + v * S::width, real);
+}
+template <class T, int NV, bool FULL>
+inline void store_vector(T* p, int v, typename Simd<T>::K real, typename Simd<T>::V x) {
+  using S = Simd<T>;
+  if (FULL || v + 1 < NV) S::store(p + v * S::width, x);
+  else S::store(p + v * S::width, x, real);
+}
+
+// Loops over the NV vectors of a block are unrolled early, or the compiler keeps the vectors in memory.
+#define FOR_VECTORS _Pragma("GCC unroll 8") for (int v = 0; v < NV; ++v)
+
+// Weights beyond the caches, each row of which lies on a page of its own, are asked for some events ahead.
+constexpr int64_t kFar = 8 << 20, kAhead = 8;  // bytes of weights; events
+
+template <class T>
+bool is_far(const Events<T>& e, int64_t ld) { return e.inputs * ld * int64_t(sizeof(T)) > kFar; }
+
+template <int NV, class T>
+inline void ask_ahead(const T* weight, int64_t ld, const int32_t* channel, int64_t k, int64_t listed) {
+  if (k + kAhead >= listed) return;
+  const T* w = weight + channel[k + kAhead] * ld;
+  FOR_VECTORS __builtin_prefetch(w + v * Simd<T>::width);
+}
+
+}  // namespace
+}  // namespace shiftlearn

@@ -1,0 +1,82 @@
+// What errors send back to the inputs, through the weights or through another matrix.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "blocks.hpp"
+#include "kernels.hpp"
+#include "simd.hpp"
+
+namespace shiftlearn {
+namespace {
+
+// What row `row` sends back through one block of columns, added to `result` (inputs).
+template <class T, int NV, bool FULL>
+void send_row(const Events<T>& e, int64_t row, const int32_t* count, const T* f, const T* weight, int64_t ld, int tail,
+              std::vector<char>& unlisted, T* result) {
+  using S = Simd<T>;
+  using I = typename S::I;
+  const auto real = S::first(tail);
+  typename S::V fv[NV];
+  typename S::M cause[NV];
+  I most = 0;
+  FOR_VECTORS {
+    const int lanes = v + 1 == NV ? tail : S::width;
+    fv[v] = load_vector<T, NV, FULL>(f, v, real);
+    cause[v] = S::load_count(count + v * S::width, lanes);
+    for (int i = 0; i < lanes; ++i) most = std::max<I>(most, count[v * S::width + i]);
+  }
+  const auto sent = [&](int64_t input, I k) {
+    typename S::V sum{};
+    FOR_VECTORS
+      sum += S::keep(S::greater(cause[v], k), fv[v]) * load_vector<T, NV, FULL>(weight + input * ld, v, real);
+    return S::sum(sum);
+  };
+  const I listed = I(e.listed(row));
+  const int32_t* channel = e.channel + e.offsets[row];
+  if (most > listed) {  // some neuron waited for rest; no channel repeats in such a row
+    unlisted.assign(e.inputs, 1);
+    for (I k = 0; k < listed; ++k) unlisted[channel[k]] = 0;
+    for (int64_t i = 0; i < e.inputs; ++i)
+      if (unlisted[i]) result[i] += sent(i, listed);
+  }
+  const bool far = is_far(e, ld);
+  for (I k = 0, end = std::min(most, listed); k < end; ++k) {
+    if (far) ask_ahead<NV>(weight, ld, channel, k, end);
+    result[channel[k]] += sent(channel[k], k);
+  }
+}
+
+template <class T>
+void feedback(const Events<T>& e, const int32_t* count, const T* f, const T* weight, int64_t outputs, T* result,
+              int threads) {
+  const auto blocks = column_blocks<T>(outputs, kAdjustVectors);
+  // Each chunk of rows reads all weights: as large as leaves every thread some.
+  const int64_t chunk = std::max<int64_t>(8, e.rows / (4 * threads)), chunks = (e.rows + chunk - 1) / chunk;
+  Failure failure;
+  const int team = useful_threads(threads, e.offsets[e.rows] * outputs);
+#pragma omp parallel num_threads(team)
+  {
+    std::vector<char> unlisted;
+    failure.guard([&] { unlisted.reserve(e.inputs + 1); });
+#pragma omp for schedule(dynamic)
+    for (int64_t task = 0; task < chunks; ++task) {
+      if (unlisted.capacity() == 0) continue;
+      const int64_t begin = task * chunk, end = std::min(begin + chunk, e.rows);
+      std::fill_n(result + begin * e.inputs, (end - begin) * e.inputs, T(0));
+      for (const Block& block : blocks)
+        specialise<T>(block, [&](auto nv, auto full) {
+          for (int64_t row = begin; row < end; ++row) {
+            const int64_t at = row * outputs + block.begin;
+            send_row<T, nv(), full()>(e, row, count + at, f + at, weight + block.begin, outputs, block.tail, unlisted,
+                                      result + row * e.inputs);
+          }
+        });
+    }
+  }
+  failure.rethrow();
+}
+
+}  // namespace
+}  // namespace shiftlearn
