@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Any
 
-from .. import comparison, recipes, sweep
+from .. import comparison, recipes
 from ..checkpoint import write
 from ..errors import InputError
 from ..figures import picture, style
 from .printing import Voice
+from .sweep import sweep
 from .train import read_settings
 
 
@@ -32,18 +31,7 @@ def compare(
     recipe = recipes.override(recipes.read(name), read_settings(settings, epochs))
     folder = Path(out) if out else Path("runs") / f"compare-{Path(name).stem}"
     cells = comparison.grid(recipe, _names(rules), _names(feedback), _names(modulators), seeds)
-    voice.say(f"{len(cells)} runs in {folder}")
-    found: list[tuple[sweep.Cell, dict[str, Any]]] = []
-
-    def done(cell: sweep.Cell, metrics: dict[str, Any]) -> None:
-        found.append((cell, metrics))
-        voice.say(f"{len(found)}/{len(cells)}  {cell.name}  test accuracy {metrics['test_accuracy']:.2%}")
-
-    try:
-        sweep.run(cells, folder, jobs, data_dir, done)
-    except (KeyboardInterrupt, SystemExit) as stop:  # Ctrl-C; SIGTERM
-        print("\ninterrupted; the same command goes on", file=sys.stderr)
-        sys.exit(stop.code if isinstance(stop, SystemExit) else 130)
+    found = sweep(cells, folder, jobs, data_dir, voice)
     rows = comparison.summarise(found, folder)
     table = Table("rule", "feedback pathway", "modulator", "test accuracy", "sd", "seeds", "seconds a run")
     for row in rows:

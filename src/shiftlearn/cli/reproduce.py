@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Any
 
-from .. import reproduction, sweep
+from .. import reproduction
 from ..checkpoint import write
 from ..errors import InputError
 from .printing import Voice
+from .sweep import sweep
 
 
 def reproduce(
@@ -24,20 +23,8 @@ def reproduce(
             raise InputError(f"--into must be a file that is there, got {document!r}")
         reproduction.into(page.read_text(encoding="utf-8"), "")  # before hours of training
     cells = reproduction.cells(names or reproduction.default_names(), seeds)
-    voice.say(f"{len(cells)} runs in {folder}")
-    found: list[tuple[sweep.Cell, dict[str, Any]]] = []
-
-    def done(cell: sweep.Cell, metrics: dict[str, Any]) -> None:
-        found.append((cell, metrics))
-        voice.say(f"{len(found)}/{len(cells)}  {cell.name}  test accuracy {metrics['test_accuracy']:.2%}")
-
-    try:
-        sweep.run(cells, folder, jobs, data_dir, done)
-    except (KeyboardInterrupt, SystemExit) as stop:  # Ctrl-C; SIGTERM
-        print("\ninterrupted; the same command goes on", file=sys.stderr)
-        sys.exit(stop.code if isinstance(stop, SystemExit) else 130)
-    order = {cell.name: number for number, cell in enumerate(cells)}
-    rows = reproduction.summarise(sorted(found, key=lambda pair: order[pair[0].name]), folder, data_dir)
+    found = sweep(cells, folder, jobs, data_dir, voice)
+    rows = reproduction.summarise(found, folder, data_dir)
     table = Table("recipe", "rule, feedback, modulator", "test accuracy", "seconds", "spikes", "operations", "dense")
     for row in rows:
         spread = "" if row["accuracy_sd"] is None else f" ± {row['accuracy_sd']:.2%}"

@@ -1,0 +1,34 @@
+"""What ``shiftlearn compare`` and ``shiftlearn reproduce`` have in common: many runs, told of as they end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..sweep import Cell, run
+from .printing import Voice
+
+
+def sweep(
+    cells: Sequence[Cell], folder: Path, jobs: int, data_dir: str | None, voice: Voice
+) -> list[tuple[Cell, dict[str, Any]]]:
+    """Train what is not finished in a folder; the runs and their metrics, in the order of ``cells``.
+
+    Raises:
+        InputError: as :func:`shiftlearn.sweep.run`.
+    """
+    voice.say(f"{len(cells)} runs in {folder}")
+    found: dict[str, dict[str, Any]] = {}
+
+    def done(cell: Cell, metrics: dict[str, Any]) -> None:
+        found[cell.name] = metrics
+        voice.say(f"{len(found)}/{len(cells)}  {cell.name}  test accuracy {metrics['test_accuracy']:.2%}")
+
+    try:
+        run(cells, folder, jobs, data_dir, done)
+    except (KeyboardInterrupt, SystemExit) as stop:  # Ctrl-C; SIGTERM
+        print("\ninterrupted; the same command goes on", file=sys.stderr)
+        sys.exit(stop.code if isinstance(stop, SystemExit) else 130)
+    return [(cell, found[cell.name]) for cell in cells]
