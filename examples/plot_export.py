@@ -13,10 +13,10 @@ import matplotlib.pyplot as plt
 import nir
 import numpy as np
 import torch
-from shiftlearn.export import to_nir, write
 from sklearn.datasets import load_digits
 
 import shiftlearn as sl
+from shiftlearn.export import to_nir, write
 
 X, y = load_digits(return_X_y=True)
 z = sl.coding.latency(torch.from_numpy(X / 16).float())
