@@ -12,6 +12,7 @@ from ..errors import InputError
 
 __all__ = ["read_header", "read_npy", "require_whole"]
 
+_format: Any = np.lib.format  # without types before NumPy 2.4
 _LONGEST = 10_000  # bytes of a header, as in NumPy
 
 
@@ -21,13 +22,13 @@ def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     Raises:
         ValueError: and others of NumPy's: it is no such file.
     """
-    version = np.lib.format.read_magic(file)
+    version = _format.read_magic(file)
     start = file.tell()
     length = int.from_bytes(file.read(2 if version == (1, 0) else 4), "little")
     if length > _LONGEST:  # NumPy refuses it too, but asks for the memory first
         raise ValueError(f"a header of {length} bytes")
     file.seek(start)
-    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    header = _format.read_array_header_1_0 if version == (1, 0) else _format.read_array_header_2_0
     shape, _, dtype = header(file)
     return shape, dtype
 
@@ -51,7 +52,7 @@ def read_npy(file: IO[bytes], size: int, where: str) -> npt.NDArray[Any]:
         raise InputError(f"{where}: holds Python objects, expected numbers")
     require_whole(file, shape, dtype, size, where)
     file.seek(0)
-    array: npt.NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+    array: npt.NDArray[Any] = _format.read_array(file, allow_pickle=False)
     if file.read(1):  # the last byte read, zip compares its checksum
         raise InputError(f"{where}: holds more than its header declares")
     return array
