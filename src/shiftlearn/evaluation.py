@@ -71,8 +71,7 @@ def evaluate(model: Model, split: Literal["train", "test"] = "test", data_dir: s
     Raises:
         InputError: the dataset is not there, is damaged, or is a table that has changed.
     """
-    task = tasks.read(model.recipe, model.seed, data_dir, [split])
-    tasks.require_same(task, model.recipe, model.digest)
+    task = tasks.of_model(model, data_dir, [split])
     chosen = task.train if split == "train" else task.test
     return judge(model.spike_times(task.take(chosen)), task.labels[chosen], model.recipe)
 

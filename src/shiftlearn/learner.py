@@ -73,7 +73,8 @@ class Learner:
             fused=True,
         )
         # Nothing is sent to the inputs of the network, so the first layer's matrix is of no use.
-        self._aligning = [(k, x) for k, x in enumerate(layers) if k and x.feedback == "aligning"]
+        groups = range(len(layers)) if len(recipe.lr_scale) > 1 else [0] * len(layers)
+        self._aligning = [(k, x) for k, x in zip(groups[1:], layers[1:], strict=True) if x.feedback == "aligning"]
         self.average: AveragedModel | None = None
         self.state: nn.Module = network
         if recipe.averaging:
@@ -147,9 +148,8 @@ class Learner:
             self.homeostasis(self.network)
         if self.recipe.project_delays:
             project_delays(self.network)
-        groups = self._each(self.optimizer.param_groups[:-1])
-        for (number, layer), old in zip(self._aligning, before, strict=True):
-            layer.align(old, 1 - groups[number]["lr"] * self.recipe.weight_decay)
+        for (group, layer), old in zip(self._aligning, before, strict=True):
+            layer.align(old, 1 - self.optimizer.param_groups[group]["lr"] * self.recipe.weight_decay)
         if self.average:
             self.average.update_parameters(self.network)
         return loss.detach() / size, z.detach()

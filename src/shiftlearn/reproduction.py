@@ -58,7 +58,7 @@ def summarise(found: Iterable[tuple[Cell, dict[str, Any]]], out: Path, data_dir:
     for name, several in together.items():
         accuracy = [metrics["test_accuracy"] for _, metrics in several]
         model = checkpoint.load(out / several[0][0].name)
-        task = tasks.read(model.recipe, model.seed, data_dir, ["test"])
+        task = tasks.of_model(model, data_dir, ["test"])
         price = cost(model, model.values(task.take(task.test[:_COSTED])))
         rows.append(
             {

@@ -9,7 +9,7 @@ import copy
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from . import names
 from .coding import encoder
 from .errors import InputError
+from .evaluation import judge
 from .events import SpikeEvents
-from .model import CHUNK, Model
-from .nn import first_to_fire, perturbed, shift_layers
+from .model import Model
+from .nn import perturbed, shift_layers
 
 __all__ = ["DISTURBANCES", "clocked", "quantised", "robustness"]
 
@@ -54,7 +55,7 @@ def clocked(z: Tensor, step: float) -> Tensor:
 
 
 def robustness(
-    model: Model, values: Tensor | SpikeEvents, labels: npt.NDArray[np.integer], kinds: Sequence[str], seed: int = 0
+    model: Model, values: Tensor | SpikeEvents, labels: npt.NDArray[np.int64], kinds: Sequence[str], seed: int = 0
 ) -> list[dict[str, Any]]:
     """Accuracy under each disturbance of ``kinds`` and each of its levels.
 
@@ -79,40 +80,18 @@ def robustness(
     rows = []
     for kind in kinds:
         for level in DISTURBANCES[kind][1]:
-            network = copy.deepcopy(model.network).eval()
-            generator = torch.Generator().manual_seed(seed)
-            disturbed = _disturb(network, kind, level, generator)
-            z = _fire(model, network, disturbed, values)
-            first = z.amin(1, keepdim=True)
-            heard = first[:, 0].isfinite()
-            rows.append(
-                {
-                    "disturbance": kind,
-                    "level": level,
-                    "accuracy": float(np.mean(first_to_fire(z).numpy() == labels)),
-                    "silent": 1 - heard.double().mean().item(),
-                    "tied": (((z == first).sum(1) > 1) & heard).double().mean().item(),
-                }
-            )
+            disturbed = _disturbed(model, kind, level, torch.Generator().manual_seed(seed))
+            found = judge(disturbed.fire(values).numpy(), labels, model.recipe)
+            shares = {"silent": found.silent / len(labels), "tied": found.ties / len(labels)}
+            rows.append({"disturbance": kind, "level": level, "accuracy": found.accuracy, **shares})
     return rows
 
 
-@torch.no_grad()
-def _fire(model: Model, network: nn.Module, disturbed: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
-    r = model.recipe
-    encode = encoder(r.coding, r.coding_exponent, r.coding_cells, dense=True)
-    device = next(network.parameters()).device
-    times = []
-    for start in range(0, max(len(values), 1), CHUNK):
-        z = encode(values[start : start + CHUNK].to(device))
-        assert isinstance(z, Tensor)
-        times.append(network(disturbed(z)).cpu())
-    return torch.cat(times)
-
-
-def _disturb(network: nn.Sequential, kind: str, level: float, generator: torch.Generator) -> Callable[[Tensor], Tensor]:
-    """Disturb the network, and return what disturbs its coded inputs."""
-    layers = shift_layers(network)
+def _disturbed(model: Model, kind: str, level: float, generator: torch.Generator) -> Model:
+    """A copy of a model, with its network or its coded inputs disturbed."""
+    model = copy.deepcopy(model)
+    r, layers = model.recipe, shift_layers(model.network)
+    change: Callable[[Tensor], Tensor] = nn.Identity()
     if kind == "bits":
         with torch.no_grad():
             for layer in layers:
@@ -124,12 +103,14 @@ def _disturb(network: nn.Sequential, kind: str, level: float, generator: torch.G
     elif kind == "clock" and level:
         for layer in layers:
             layer.register_forward_hook(lambda _layer, _inputs, z: clocked(z, level))
-        return partial(clocked, step=level)
+        change = partial(clocked, step=level)
     elif kind == "jitter":
-        return partial(perturbed, jitter=level, deletion=0.0, generator=generator)
+        change = partial(perturbed, jitter=level, deletion=0.0, generator=generator)
     elif kind == "deletion":
-        return partial(perturbed, jitter=0.0, deletion=level, generator=generator)
-    return lambda z: z
+        change = partial(perturbed, jitter=0.0, deletion=level, generator=generator)
+    encode = encoder(r.coding, r.coding_exponent, r.coding_cells, dense=True)
+    model.encode = lambda x: change(cast(Tensor, encode(x)))
+    return model
 
 
 def _silencer(alive: Tensor) -> Callable[[nn.Module, Any, Tensor], Tensor]:

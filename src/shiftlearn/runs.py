@@ -90,10 +90,7 @@ def _origin(recipe: recipes.Recipe) -> tuple[str | None, Row]:
     if recipe.description not in _package():
         return None, {}
     name, original = _package()[recipe.description]
-    own, theirs = recipe.as_dict(), original.as_dict()
-    sizes = zip(theirs["layers"], own["layers"], strict=False)
-    if len(own["layers"]) == len(theirs["layers"]):  # 0 stands for what the data has
-        theirs["layers"] = [known or size for known, size in sizes]
+    own, theirs = recipe.as_dict(), original.sized(recipe.layers).as_dict()
     return name, {key: value for key, value in own.items() if value != theirs[key]}
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from .recipes import Recipe
 __all__ = ["Cell", "run"]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Cell:
     """One run, in the folder ``name``."""
 
@@ -45,9 +45,7 @@ def run(
         folder = out / cell.name
         if (folder / checkpoint.CONFIG).is_file():
             stored = checkpoint.read_config(folder)
-            sizes = zip(cell.recipe.layers, stored.recipe.layers, strict=False)  # 0 stands for what the data has
-            asked = dataclasses.replace(cell.recipe, layers=tuple(own or known for own, known in sizes))
-            if (asked, cell.seed) != (stored.recipe, stored.seed):
+            if (cell.recipe.sized(stored.recipe.layers), cell.seed) != (stored.recipe, stored.seed):
                 raise InputError(f"{str(folder)!r} holds a run with other settings; name another --out")
         metrics = checkpoint.read_metrics(folder)
         if metrics is None:

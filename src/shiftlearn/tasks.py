@@ -7,7 +7,7 @@ import functools
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,10 @@ from .errors import InputError, unknown_name
 from .recipes import Recipe
 from .spike_tasks import read_spikes
 
-__all__ = ["Task", "fitted", "read", "require_same"]
+if TYPE_CHECKING:
+    from .model import Model
+
+__all__ = ["Task", "fitted", "of_model", "read", "require_same"]
 
 Samples = npt.NDArray[np.generic] | tuple[Column, ...] | Trials
 _XOR = np.array([[0.01, 0.01], [0.01, 0.99], [0.99, 0.01], [0.99, 0.99]], dtype=np.float32)  # as published
@@ -101,6 +104,17 @@ def read(recipe: Recipe, seed: int, data_dir: str | None, parts: Sequence[Litera
     none = np.arange(0)
     train, test = _split(table, recipe.test_share, seed) if parts else (none, none)
     return Task(table.columns, table.labels, table.classes, train, test, table.names)
+
+
+def of_model(model: Model, data_dir: str | None, parts: Sequence[Literal["train", "test"]]) -> Task:
+    """The dataset that a model was trained on, as :func:`read` gives it.
+
+    Raises:
+        InputError: as :func:`read`, or the data are not those of its training.
+    """
+    task = read(model.recipe, model.seed, data_dir, parts)
+    require_same(task, model.recipe, model.digest)
+    return task
 
 
 def fitted(recipe: Recipe, task: Task, features: Features | None) -> Recipe:

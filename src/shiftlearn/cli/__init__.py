@@ -14,15 +14,9 @@ from typer.exceptions import TyperException
 from .. import __version__
 from ..errors import InputError, PeerError
 from . import completion
+from .data_commands import data_app
+from .options import NAME, DataDir, Epochs, Json, Quiet, Recipe, RunFolder, Settings, examples, help_alone
 from .printing import Voice, adapt_streams
-
-NAME = "shiftlearn"
-
-
-def _examples(*lines: str) -> str:
-    """The end of a command's help."""
-    return "\b\nExamples:\n" + "\n".join(f"  {NAME} {line}" for line in lines)
-
 
 _EXIT_CODES = """\b
 Exit codes:
@@ -30,34 +24,17 @@ Exit codes:
   1    an error nobody expected; from evaluate: not the accuracy that the run has stored
   2    a mistake in what was typed, in a file or in a setting; one line says which
   130  interrupted by Ctrl-C
+  143  ended by SIGTERM
   141  whoever read the output went away"""
 
 app = typer.Typer(
     name=NAME,
     help="Train spiking neural networks with shifting learning.",
-    epilog=_examples("train mnist --seed 0 --out runs/first", "evaluate runs/first", "runs") + "\n\n" + _EXIT_CODES,
+    epilog=examples("train mnist --seed 0 --out runs/first", "evaluate runs/first", "runs") + "\n\n" + _EXIT_CODES,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"terminal_width": max(30, min(shutil.get_terminal_size().columns, 100) - 2)},
 )
-
-DataDir = Annotated[str | None, typer.Option(help="Folder that holds mnist/, fashion-mnist/.")]
-Epochs = Annotated[int | None, typer.Option(help="Short for --set epochs=...")]
-Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON, and nothing else.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
-Recipe = Annotated[
-    str, typer.Argument(help="A recipe of the package, or a .toml file.", autocompletion=completion.recipe_names)
-]
-RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="A run folder.", autocompletion=completion.run_folders)]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Change a setting; can be repeated.",
-        autocompletion=completion.settings,
-    ),
-]
 
 
 def _version(wanted: bool) -> None:
@@ -66,22 +43,16 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def _help_alone(context: typer.Context) -> None:
-    """Show the help where no command follows."""
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
-
-
 @app.callback(invoke_without_command=True)
 def _root(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
 ) -> None:
-    _help_alone(context)
+    help_alone(context)
 
 
 @app.command(
-    epilog=_examples(
+    epilog=examples(
         "train mnist",
         "train mnist --epochs 5 --set beta=2 --seed 1 --out runs/first",
         "train my.csv --target species --folds 5 --repeats 10",
@@ -143,7 +114,7 @@ def train(
     run(recipe, set_ or [], epochs, seed, device, threads, data_dir, out, resume, target, plan, log, voice)
 
 
-@app.command(epilog=_examples("evaluate runs/first", "evaluate runs/first --json"))
+@app.command(epilog=examples("evaluate runs/first", "evaluate runs/first --json"))
 def evaluate(run: RunFolder, data_dir: DataDir = None, quiet: Quiet = False, json: Json = False) -> None:
     """Read the test set with a trained model, and compare with what the run has stored."""
     from .train import evaluate as show
@@ -151,7 +122,7 @@ def evaluate(run: RunFolder, data_dir: DataDir = None, quiet: Quiet = False, jso
     show(run, data_dir, Voice(quiet, json))
 
 
-@app.command(epilog=_examples("runs", "runs runs/compare-mnist --sort accuracy", "runs --json"))
+@app.command(epilog=examples("runs", "runs runs/compare-mnist --sort accuracy", "runs --json"))
 def runs(
     folder: Annotated[str, typer.Argument(help="A folder that holds run folders, at any depth.")] = "runs",
     sort: Annotated[
@@ -169,7 +140,7 @@ def runs(
     show(folder, sort, Voice(json=json))
 
 
-@app.command(epilog=_examples("inspect runs/first", "inspect runs/first --out layers.csv"))
+@app.command(epilog=examples("inspect runs/first", "inspect runs/first --out layers.csv"))
 def inspect(
     run: RunFolder,
     samples: Annotated[int, typer.Option(help="So many training samples.")] = 1000,
@@ -182,7 +153,7 @@ def inspect(
     show(run, samples, data_dir, out)
 
 
-@app.command(epilog=_examples("plot runs/first curves", "plot runs/first raster --sample 7 --dark --out raster.svg"))
+@app.command(epilog=examples("plot runs/first curves", "plot runs/first raster --sample 7 --dark --out raster.svg"))
 def plot(
     run: RunFolder,
     kind: Annotated[str, typer.Argument(help="curves, raster, potential, weights, confusion, roc, fields or time.")],
@@ -211,7 +182,7 @@ def plot(
 
 
 @app.command(
-    epilog=_examples(
+    epilog=examples(
         "compare mnist --rules normalized --seeds 3",
         "compare iris --rules shifting,exact --feedback symmetric,random --modulators error,reward",
     )
@@ -245,7 +216,7 @@ def compare(
     run(recipe, set_ or [], rules, feedback, modulators, seeds, epochs, jobs, data_dir, out, voice)
 
 
-@app.command(epilog=_examples("reproduce mnist fashion-mnist", "reproduce --jobs 1 --into docs/results.md"))
+@app.command(epilog=examples("reproduce mnist fashion-mnist", "reproduce --jobs 1 --into docs/results.md"))
 def reproduce(
     recipes: Annotated[
         list[str] | None,
@@ -267,7 +238,7 @@ def reproduce(
     run(recipes or [], seeds, jobs, data_dir, out, into, Voice(quiet, json))
 
 
-@app.command(epilog=_examples("robustness runs/first", "robustness runs/first --kinds jitter,bits --out bits.png"))
+@app.command(epilog=examples("robustness runs/first", "robustness runs/first --kinds jitter,bits --out bits.png"))
 def robustness(
     run: RunFolder,
     kinds: Annotated[
@@ -288,7 +259,7 @@ def robustness(
     show(run, kinds, seed, data_dir, out, Voice(quiet, json))
 
 
-@app.command(epilog=_examples("predict runs/first digit.png", "predict runs/my-seed0 new.csv --json"))
+@app.command(epilog=examples("predict runs/first digit.png", "predict runs/my-seed0 new.csv --json"))
 def predict(
     run: RunFolder,
     files: Annotated[list[str], typer.Argument(help="PNG, IDX or .npy images, CSV rows, or trials (.npz, .mat).")],
@@ -300,7 +271,7 @@ def predict(
     show(run, files, json)
 
 
-@app.command(epilog=_examples("playground runs/first --out race.html"))
+@app.command(epilog=examples("playground runs/first --out race.html"))
 def playground(
     run: RunFolder,
     out: Annotated[str, typer.Option(metavar="FILE.html", help="The page; one that is there is replaced.")],
@@ -312,7 +283,7 @@ def playground(
     make(run, data_dir, out)
 
 
-@app.command(epilog=_examples("export runs/first --out first.nir", "export runs/first --out first.nir --tau 0.01"))
+@app.command(epilog=examples("export runs/first --out first.nir", "export runs/first --out first.nir --tau 0.01"))
 def export(
     run: RunFolder,
     out: Annotated[str, typer.Option(metavar="FILE", help="The file; one that is there is replaced.")],
@@ -330,73 +301,9 @@ def export(
     write(run, format, out, tau)
 
 
-data_app = typer.Typer(invoke_without_command=True)
 app.add_typer(
-    data_app, name="data", epilog=_examples("data", "data show mnist --out grid.png", "data make tca --out trials.mat")
+    data_app, name="data", epilog=examples("data", "data show mnist --out grid.png", "data make tca --out trials.mat")
 )
-
-
-@data_app.callback()
-def data(
-    context: typer.Context,
-    data_dir: Annotated[str | None, typer.Option(help="Look in this folder alone.")] = None,
-    json: Json = False,
-) -> None:
-    """List the datasets and where each was found, draw one, or make one."""
-    context.obj = data_dir
-    if context.invoked_subcommand is None:
-        from .data import listing
-
-        listing(data_dir, Voice(json=json))
-
-
-@data_app.command("show", epilog=_examples("data show fashion-mnist --out grid.png --count 100"))
-def data_show(
-    context: typer.Context,
-    dataset: Annotated[
-        str,
-        typer.Argument(
-            help="A dataset: mnist, fashion-mnist.", autocompletion=completion.one_of("mnist", "fashion-mnist")
-        ),
-    ],
-    out: Annotated[str, typer.Option(metavar="FILE.png", help="The picture; one that is there is replaced.")],
-    split: Annotated[str, typer.Option(help="train or test.")] = "train",
-    count: Annotated[int, typer.Option(help="Samples to draw, 1 to 1000.")] = 25,
-    seed: Annotated[int, typer.Option(help="Which samples are drawn follows from it.")] = 0,
-    coding: Annotated[str, typer.Option(help="From pixels to spike times: latency, binarised.")] = "latency",
-    preprocess: Annotated[str, typer.Option(help="none, or edges.")] = "none",
-    data_dir: DataDir = None,
-) -> None:
-    """Draw samples and their spike times."""
-    from .data import show
-
-    show(dataset, split, count, seed, coding, preprocess, data_dir or context.obj, out)
-
-
-make_app = typer.Typer(invoke_without_command=True)
-data_app.add_typer(make_app, name="make")
-
-
-@make_app.callback()
-def data_make(context: typer.Context) -> None:
-    """Generate data."""
-    _help_alone(context)
-
-
-@make_app.command("tca", epilog=_examples("data make tca --trials 200 --out trials.mat"))
-def data_make_tca(
-    out: Annotated[str, typer.Option(metavar="FILE.mat", help="The file; one that is there is replaced.")],
-    trials: Annotated[int, typer.Option(help="Number of trials.")] = 200,
-    seed: Annotated[int, typer.Option(help="The trials follow from it, and new features too.")] = 0,
-    templates: Annotated[
-        str | None, typer.Option(metavar="FILE.mat", help="Take the features of this file, not new ones.")
-    ] = None,
-) -> None:
-    """Spike trains for temporal credit assignment: features with rewards, in background noise."""
-    from .data import make_tca
-
-    make_tca(trials, seed, templates, out)
-
 
 _TERMINATED = 128 + signal.SIGTERM
 

@@ -28,8 +28,7 @@ def inspect(run: str, samples: int, data_dir: str | None, out: str | None) -> No
     if path is not None and path.suffix.lower() == ".png":
         require_matplotlib()
     model = checkpoint.load(run)
-    task = tasks.read(model.recipe, model.seed, data_dir, ["train"])
-    tasks.require_same(task, model.recipe, model.digest)
+    task = tasks.of_model(model, data_dir, ["train"])
     chosen = task.train[:samples]
     rows = layer_report(model.network, model.encode(model.values(task.take(chosen))))
     table = Table(*(name.replace("_", " ") for name in rows[0]))

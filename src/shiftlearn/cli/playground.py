@@ -19,8 +19,7 @@ def playground(run: str, data_dir: str | None, out: str) -> None:
 
     model = checkpoint.load(run)
     require_images(model)
-    task = tasks.read(model.recipe, model.seed, data_dir, ["test"])
-    tasks.require_same(task, model.recipe, model.digest)
+    task = tasks.of_model(model, data_dir, ["test"])
     found = check(model, task)
     content = page(model, task, found).encode()
     checkpoint.write(path, content)

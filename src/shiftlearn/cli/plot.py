@@ -178,8 +178,7 @@ def _sample(wish: _Wish, model: Model) -> tuple[Values, str]:
         sample = tuple(column[one] for column in values) if isinstance(values, list | tuple) else values[one]
         return sample, names[number]
     # A cross-validation tests with every row of its table.
-    task = tasks.read(model.recipe, model.seed, wish.data_dir, [] if wish.config.folds else ["test"])
-    tasks.require_same(task, model.recipe, model.digest)
+    task = tasks.of_model(model, wish.data_dir, [] if wish.config.folds else ["test"])
     chosen = np.arange(len(task.labels)) if wish.config.folds else task.test
     of = model.recipe.dataset if wish.config.folds else f"the test data of {model.recipe.dataset}"
     _require_within(number, len(chosen), of)

@@ -28,8 +28,7 @@ def show(run: str, kinds: str, seed: int, data_dir: str | None, out: str | None,
     if path is not None and path.suffix.lower() != ".csv":
         require_matplotlib()
     model = checkpoint.load(run)
-    task = tasks.read(model.recipe, model.seed, data_dir, ["test"])
-    tasks.require_same(task, model.recipe, model.digest)
+    task = tasks.of_model(model, data_dir, ["test"])
     rows = robustness(model, model.values(task.take(task.test)), task.labels[task.test], chosen, seed)
     table = Table("disturbance", "level", "accuracy", "silent", "tied")
     for row in rows:

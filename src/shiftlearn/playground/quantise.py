@@ -6,7 +6,7 @@ import copy
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..model import Model
 from ..nn import ShiftLinear, shift_layers
@@ -47,7 +47,8 @@ def quantise(layer: ShiftLinear) -> Quantised:
 @torch.no_grad()
 def dequantised(model: Model, dtype: torch.dtype = torch.float32) -> Model:
     """The same model with the weights that the page has; exactly those of the page in float64."""
-    network: nn.Sequential = copy.deepcopy(model.network).to(dtype)
-    for layer in shift_layers(network):
+    model = copy.deepcopy(model)
+    model.network.to(dtype)
+    for layer in shift_layers(model.network):
         layer.shift.copy_(quantise(layer).weight())
-    return Model(model.recipe, network, model.seed, model.classes, model.features, model.digest)
+    return model

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 import typing
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +147,16 @@ class Recipe:
     def synapses(self) -> int:
         """The number of layers of synapses."""
         return len(self.maps) + len(self.layers) - 1
+
+    def sized(self, layers: Sequence[int]) -> Recipe:
+        """The recipe with the sizes that are 0, which stand for what the data has, taken from ``layers``.
+
+        It is the recipe itself if those are not as many.
+        """
+        if len(layers) != len(self.layers):
+            return self
+        sizes = zip(self.layers, layers, strict=True)
+        return dataclasses.replace(self, layers=tuple(own or known for own, known in sizes))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain types, ready for JSON; :func:`override` of nothing gives the recipe back."""
