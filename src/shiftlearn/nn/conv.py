@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from .. import ops
 from ..errors import InputError
 from ..events import SpikeEvents
+from . import pathways
 from .linear import ShiftLinear, require_integers
 
 __all__ = ["EarliestSpikePool2d", "ShiftConv2d"]
+
+
+class _Windows(torch.autograd.Function):
+    """Stands for the windows of images, (windows, inputs), without holding them: what it receives, its images get."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, size: int) -> Tensor:
+        ctx.shape, ctx.size = images.shape, size
+        batch, channels, rows, columns = images.shape
+        return images.new_empty(1).expand(batch * (rows - size + 1) * (columns - size + 1), channels * size**2)
+
+    @staticmethod
+    def backward(ctx: Any, *received: Tensor) -> tuple[Tensor, None]:
+        return ops.sum_windows(received[0], ctx.shape, ctx.size), None
 
 
 class ShiftConv2d(ShiftLinear):
@@ -76,9 +93,12 @@ class ShiftConv2d(ShiftLinear):
                 f"{border}, got {tuple(z.shape)}"
             )
         padded = nn.functional.pad(z, (border,) * 4, value=math.inf) if border else z
-        windows = padded.unfold(2, size, 1).unfold(3, size, 1).permute(0, 2, 3, 1, 4, 5)
-        fired = super().forward(windows.reshape(-1, self.in_features))
-        return fired.reshape(*windows.shape[:3], self.out_channels).permute(0, 3, 1, 2)
+        batch, _, rows, columns = padded.shape
+        matrix = pathways.matrix(self.feedback, self.shift, self.feedback_weight)
+        receives = None if self.feedback == "none" else _Windows.apply(padded, size)  # type: ignore[no-untyped-call]
+        events = ops.sort_windows(padded, size)
+        fired = ops.fire(events, self.shift, self.delay, matrix, self.rule, self.min_drive, receives)
+        return fired.reshape(batch, rows - size + 1, columns - size + 1, self.out_channels).permute(0, 3, 1, 2)
 
     def extra_repr(self) -> str:
         return (

@@ -6,6 +6,8 @@ These faces take :class:`~shiftlearn.SpikeEvents` and check shapes; the torch op
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -14,7 +16,16 @@ from ..errors import InputError
 from ..events import SpikeEvents
 from . import registry as registry
 
-__all__ = ["feedback", "fire", "first_spike", "plasticity", "sort_levels", "sort_spikes"]
+__all__ = [
+    "feedback",
+    "fire",
+    "first_spike",
+    "plasticity",
+    "sort_levels",
+    "sort_spikes",
+    "sort_windows",
+    "sum_windows",
+]
 
 _ops = torch.ops.shiftlearn
 
@@ -57,6 +68,36 @@ def sort_levels(levels: Tensor, of_level: Tensor) -> SpikeEvents:
     if not (of_level > 0).all():
         raise InputError(f"of_level must be positive or inf, got {of_level[~(of_level > 0)][0].item():g}")
     return SpikeEvents._of(*registry.cpu.sort_levels(levels, of_level))
+
+
+def sort_windows(images: Tensor, size: int) -> SpikeEvents:
+    """The events of all square windows of images: each image is sorted once, not each window.
+
+    Args:
+        images: (batch, channels, rows, columns) of z, inf for no spike.
+        size: side of the windows, which lie at every pixel, in the order of image, row and column. A window has
+            channels · size² inputs, in the order of torch.nn.Unfold: channel, row, column.
+
+    Raises:
+        InputError: another shape or dtype, a window that does not fit, or (on the CPU) a z that is NaN or not positive.
+    """
+    times, channel, offsets, rest = _ops.sort_windows(images.detach(), size)
+    return SpikeEvents._of(times, channel, offsets, images.shape[1] * size**2, rest)
+
+
+def sum_windows(values: Tensor, shape: Sequence[int], size: int) -> Tensor:
+    """Every pixel's sum over the windows that it lies in; what an image makes of its windows' gradients.
+
+    Args:
+        values: (windows, inputs), in the order of :func:`sort_windows`.
+        shape: (batch, channels, rows, columns), of the images and of the result.
+        size: side of the windows.
+
+    Raises:
+        InputError: these do not belong together, or another dtype than float32 or float64.
+    """
+    result: Tensor = _ops.sum_windows(values, shape, size)
+    return result
 
 
 def first_spike(events: SpikeEvents, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -104,16 +145,19 @@ def fire(
     feedback: Tensor | None = None,
     rule: str = "normalized",
     min_drive: float = 0.0,
+    dense: Tensor | None = None,
 ) -> Tensor:
     """Spike times of a layer, with a local rule as its backward pass.
 
     Args:
-        inputs: (..., batch, in) of z, inf for no spike, or SpikeEvents (which are data: no gradient flows to them).
+        inputs: (..., batch, in) of z, inf for no spike, or SpikeEvents (to which no gradient flows).
         shift: (..., in, out) weights, the paper's e_ts; the leading dimensions of all arguments are the same.
         delay: (..., out) passing times as factors d > 0 on z, the paper's e_tp.
         feedback: (..., in, out) matrix that carries the error back; None: ``shift`` itself.
         rule: a name from :func:`shiftlearn.rules.names`. What arrives in the gradients is the rule's adjustments.
         min_drive: floor of the drive where the rule divides by it, >= 0.
+        dense: beside SpikeEvents: a (..., batch, in) tensor whose gradient is to be what the inputs receive. Its values
+            are not looked at.
 
     Returns:
         z_out: (..., batch, out) = u · d, inf for a silent neuron.
@@ -126,11 +170,15 @@ def fire(
         raise InputError(f"min_drive must be 0 or more, got {min_drive}")
     if shift.ndim < 2:
         raise InputError(f"shift must have shape (in, out), got {tuple(shift.shape)}")
-    dense = None
     if isinstance(inputs, SpikeEvents):
         _check_weight("shift", shift, inputs)
         events = _tensors(inputs)
+        received = (*shift.shape[:-2], inputs.batch // max(shift.shape[:-2].numel(), 1), inputs.num_channels)
+        if dense is not None and dense.shape != received:
+            raise InputError(f"dense must have shape {received}, as the events, got {tuple(dense.shape)}")
     else:
+        if dense is not None:
+            raise InputError("dense must be None where inputs are a tensor, which then receives the gradient itself")
         _check_dense(inputs)
         if inputs.shape[-1] != shift.shape[-2] or inputs.shape[:-2] != shift.shape[:-2]:
             raise InputError(f"z must have shape (*{tuple(shift.shape[:-2])}, batch, {shift.shape[-2]}), "

@@ -31,6 +31,35 @@ def sort_spikes(z: Tensor) -> None:
         raise InputError(f"z must have {MOST} inputs or fewer, got {z.shape[-1]}")
 
 
+def sort_windows(images: Tensor, size: int) -> None:
+    if images.ndim != 4 or images.dtype not in FLOATS:
+        raise InputError(
+            f"images must be (batch, channels, rows, columns) of float32 or float64, got {tuple(images.shape)} of "
+            f"{images.dtype}"
+        )
+    _window(images.shape, size)
+
+
+def sum_windows(values: Tensor, shape: Sequence[int], size: int) -> None:
+    if len(shape) != 4:
+        raise InputError(f"shape must be (batch, channels, rows, columns), got {tuple(shape)}")
+    _window(shape, size)
+    batch, channels, rows, columns = shape
+    expected = (batch * (rows - size + 1) * (columns - size + 1), channels * size**2)
+    if values.dtype not in FLOATS:
+        raise InputError(f"values must be float32 or float64, got {values.dtype}")
+    _array("values", values, expected, values.dtype)
+
+
+def _window(shape: Sequence[int], size: int) -> None:
+    """That windows of ``size`` by ``size`` fit into images of that shape, and the kernels can count."""
+    _, channels, rows, columns = shape
+    if not 1 <= size <= min(rows, columns):
+        raise InputError(f"size must be from 1 to the images' {min(rows, columns)} rows or columns, got {size}")
+    if channels * rows * columns > MOST:
+        raise InputError(f"images must have {MOST} values or fewer each, got {channels * rows * columns}")
+
+
 def first_spike(
     z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, shift: Tensor, delay: Tensor | None = None
 ) -> None:

@@ -13,7 +13,17 @@ from torch import Tensor
 from .. import rules
 from . import _kernels, checks, reference
 
-__all__ = ["coefficients", "cross_entropy", "feedback", "first_spike", "plasticity", "sort_levels", "sort_spikes"]
+__all__ = [
+    "coefficients",
+    "cross_entropy",
+    "feedback",
+    "first_spike",
+    "plasticity",
+    "sort_levels",
+    "sort_spikes",
+    "sort_windows",
+    "sum_windows",
+]
 
 # glibc returns freed memory to the system beyond twice the largest block it ever unmapped, and a training step would
 # then pay for fresh pages every time. Freeing one block of 31 MiB, never touched, raises that bound to 62 MiB.
@@ -72,6 +82,25 @@ def sort_levels(levels: Tensor, of_level: Tensor) -> tuple[Tensor, Tensor, Tenso
     _run("sort_levels", of_level.dtype, [levels, of_level], results, rows, inputs, _threads())
     spikes = int(offsets[-1])
     return times[:spikes], channel[:spikes], offsets, inputs, rest
+
+
+def sort_windows(images: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    checks.sort_windows(images, size)
+    _, channels, height, width = images.shape
+    rows, inputs = len(images) * (height - size + 1) * (width - size + 1), channels * size**2
+    times, channel = images.new_empty(rows * inputs), images.new_empty(rows * inputs, dtype=torch.int32)
+    rest = images.new_empty(rows)
+    sizes = *images.shape, size, _threads()
+    if _run("sort_windows", images.dtype, [images], [times, channel, rest], *sizes) >= 0:
+        reference.check_positive(images.flatten(1))
+    return times, channel, torch.arange(rows + 1) * inputs, rest
+
+
+def sum_windows(values: Tensor, shape: Sequence[int], size: int) -> Tensor:
+    checks.sum_windows(values, shape, size)
+    images = values.new_empty(shape)
+    _run("sum_windows", values.dtype, [values], [images], *shape, size, _threads())
+    return images
 
 
 def first_spike(z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, shift: Tensor) -> tuple[Tensor, ...]:

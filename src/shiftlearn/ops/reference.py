@@ -9,13 +9,14 @@ then the rows of the events belong to the members in order, the same number to e
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from .. import rules
 from ..errors import InputError
+from . import checks
 from .checks import looks_at
 
 THRESHOLD = 1.0
@@ -37,6 +38,27 @@ def sort_spikes(z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     ordered = torch.where(listed, ordered, math.inf)
     channel = torch.where(listed, channel, 0).to(torch.int32)
     return ordered.reshape(-1), channel.reshape(-1), offsets, rest
+
+
+def sort_windows(images: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The events of all windows, ``size`` by ``size``, of images (batch, channels, rows, columns).
+
+    A window is a row of inputs in the order of torch.nn.Unfold: channel, row, column.
+    """
+    checks.sort_windows(images, size)
+    windows = images.unfold(2, size, 1).unfold(3, size, 1).permute(0, 2, 3, 1, 4, 5)
+    return sort_spikes(windows.reshape(math.prod(windows.shape[:3]), images.shape[1] * size**2))
+
+
+def sum_windows(values: Tensor, shape: Sequence[int], size: int) -> Tensor:
+    """Every pixel's sum over the windows that it lies in: (windows, inputs) to images of ``shape``."""
+    checks.sum_windows(values, shape, size)
+    batch, channels, rows, columns = shape
+    if batch * channels == 0:
+        return values.new_zeros(shape)
+    of_image = (rows - size + 1) * (columns - size + 1)
+    columns_first = values.reshape(batch, of_image, values.shape[1]).transpose(1, 2)
+    return torch.nn.functional.fold(columns_first, (rows, columns), size)
 
 
 def check_positive(z: Tensor) -> None:

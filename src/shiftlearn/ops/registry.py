@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -80,6 +80,16 @@ def _fake_sort_spikes(z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return z.new_empty(size), z.new_empty(size, dtype=torch.int32), offsets, z.new_empty(rows)
 
 
+def _fake_sort_windows(images: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    batch, channels, rows, columns = images.shape
+    windows = batch * (rows - size + 1) * (columns - size + 1)
+    return _fake_sort_spikes(images.new_empty(windows, channels * size**2))
+
+
+def _fake_sum_windows(values: Tensor, shape: Sequence[int], size: int) -> Tensor:
+    return values.new_empty(shape)
+
+
 def _fake_first_spike(
     z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, shift: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -113,6 +123,8 @@ def _fake_cross_entropy(
 
 
 _define("sort_spikes", "(Tensor z) -> (Tensor, Tensor, Tensor, Tensor)", _fake_sort_spikes)
+_define("sort_windows", "(Tensor images, SymInt size) -> (Tensor, Tensor, Tensor, Tensor)", _fake_sort_windows)
+_define("sum_windows", "(Tensor values, SymInt[] shape, SymInt size) -> Tensor", _fake_sum_windows)
 _define("first_spike", f"({_EVENTS}, Tensor shift) -> (Tensor, Tensor, Tensor)", _fake_first_spike)
 _define(
     "plasticity",

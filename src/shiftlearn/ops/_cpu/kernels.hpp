@@ -34,6 +34,16 @@ struct Events {
   }
 };
 
+// Images (count, channels, rows, columns), and windows of (channels, size, size) in the order of their corners.
+struct Windows {
+  int64_t count, channels, rows, columns, size;
+  int64_t down() const { return rows - size + 1; }
+  int64_t across() const { return columns - size + 1; }
+  int64_t of_image() const { return down() * across(); }
+  int64_t pixels() const { return channels * rows * columns; }
+  int64_t inputs() const { return channels * size * size; }
+};
+
 enum class Rule { shifting, normalized, exact };
 
 template <class T>
@@ -42,6 +52,8 @@ struct Kernels {
   int64_t (*sort_spikes)(const T* dense, int64_t rows, int64_t inputs, T* z, int32_t* channel, T* rest, int threads);
   void (*sort_levels)(const uint8_t* levels, const T* of_level, int64_t rows, int64_t inputs, T* z, int32_t* channel,
                       int64_t* offsets, T* rest, int threads);
+  int64_t (*sort_windows)(const T* images, const Windows&, T* z, int32_t* channel, T* rest, int threads);
+  void (*sum_windows)(const T* values, const Windows&, T* images, int threads);
   // With delays, z = u · delay is written too; without (null), z is not looked at.
   void (*first_spike)(const Events<T>&, const T* shift, const T* delay, int64_t outputs, T* u, int32_t* count, T* drive,
                       T* z, int threads);

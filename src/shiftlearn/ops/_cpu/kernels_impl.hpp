@@ -8,14 +8,15 @@
 #include "plasticity_impl.hpp"
 #include "sort_impl.hpp"
 #include "walk_impl.hpp"
+#include "windows_impl.hpp"
 
 namespace shiftlearn {
 namespace {
 
 template <class T>
 Kernels<T> kernels() {
-  return {well_formed<T>, sort_spikes<T>,  sort_levels<T>,  first_spike<T>,
-          plasticity<T>,  feedback<T>,     coefficients<T>, cross_entropy<T>};
+  return {well_formed<T>, sort_spikes<T>, sort_levels<T>,  sort_windows<T>,  sum_windows<T>,
+          first_spike<T>, plasticity<T>,  feedback<T>,     coefficients<T>,  cross_entropy<T>};
 }
 
 }  // namespace

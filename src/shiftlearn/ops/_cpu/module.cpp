@@ -77,6 +77,15 @@ struct Binding {
     active<T>().sort_levels(in<uint8_t>(levels), in<T>(of_level), rows, inputs, out<T>(z), out<int32_t>(channel),
                             out<int64_t>(offsets), out<T>(rest), threads);
   }
+  static int64_t sort_windows(Address images, Address z, Address channel, Address rest, int64_t count, int64_t channels,
+                              int64_t rows, int64_t columns, int64_t size, int threads) {
+    const Windows w{count, channels, rows, columns, size};
+    return active<T>().sort_windows(in<T>(images), w, out<T>(z), out<int32_t>(channel), out<T>(rest), threads);
+  }
+  static void sum_windows(Address values, Address images, int64_t count, int64_t channels, int64_t rows, int64_t columns,
+                          int64_t size, int threads) {
+    active<T>().sum_windows(in<T>(values), {count, channels, rows, columns, size}, out<T>(images), threads);
+  }
   // delay and z_out: 0, or what to multiply u by, and where to write that. False, with nothing done, if a delay is not
   // positive.
   static bool first_spike(Address z, Address channel, Address offsets, Address rest, Address shift, Address delay,
@@ -145,6 +154,8 @@ struct Binding {
     m.def("well_formed", well_formed, release);
     m.def("sort_spikes", sort, release);
     m.def("sort_levels", sort_levels, release);
+    m.def("sort_windows", sort_windows, release);
+    m.def("sum_windows", sum_windows, release);
     m.def("first_spike", first_spike, release);
     m.def("plasticity", plasticity, release);
     m.def("feedback", feedback, release);
