@@ -7,8 +7,9 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_iris
 
-from shiftlearn import checkpoint, health, recipes, training
+from shiftlearn import ShiftClassifier, checkpoint, health, recipes, repeats, training
 from shiftlearn.errors import InputError, RunWarning
 from shiftlearn.learner import Learner
 from shiftlearn.model import build
@@ -143,6 +144,19 @@ def test_a_nan_delay_is_not_taken_for_one_below_zero(table, monkeypatch):
     monkeypatch.setattr(Learner, "step", step)
     with pytest.raises(InputError, match=r"weights have become NaN or infinite \(0\.delay\)"):
         run(table, project_delays=False)
+
+
+def test_networks_side_by_side_that_become_nan(tmp_path):
+    recipe = recipes.override(recipes.read("xor"), {"epochs": 3, "lr": 1e30, "delay_lr": 1e30})
+    with pytest.raises(InputError, match=r"weights have become NaN or infinite \(.*lower lr \(now 1e\+30\)"):
+        repeats.repeat(recipe, tmp_path / "run", 0, 3, training.Silent())
+    assert not (tmp_path / "run" / checkpoint.METRICS).exists()
+
+
+def test_an_estimator_that_becomes_nan():
+    x, y = load_iris(return_X_y=True)
+    with pytest.raises(InputError, match=r"weights have become NaN .*lower learning_rate \(now 1e\+30\)"):
+        ShiftClassifier(learning_rate=1e30, max_iter=2, random_state=0).fit(x, y)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

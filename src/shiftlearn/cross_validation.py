@@ -20,7 +20,6 @@ from .data.features import Features
 from .ensemble import Ensemble, require_ensemble
 from .errors import InputError
 from .evaluation import about, judge, write_records
-from .health import require_finite
 from .learner import random_state
 from .model import Model, build
 from .recipes import Recipe
@@ -124,7 +123,6 @@ def _train(recipe: Recipe, task: tasks.Task, folds: Sequence[_Fold], reporter: R
             if epoch % _REPORT_EVERY == 0:
                 speed = done * len(rows[0]) / (time.perf_counter() - began)
                 reporter.batch(1 + done * recipe.epochs // (total + 1), 0.0, math.nan, math.nan, speed)
-        require_finite(ensemble.network, own)
         for member, k in enumerate(several):
             times[k, folds[k].test] = ensemble.fire(member, z[member, folds[k].test]).numpy()
     return times

@@ -11,6 +11,7 @@ from torch import Tensor
 from . import ops
 from .errors import InputError
 from .events import SpikeEvents
+from .health import require_finite
 from .learner import Learner, random_state
 from .model import build
 from .nn import shift_layers
@@ -57,6 +58,9 @@ class Ensemble:
         Returns:
             (members, steps · batch, classes): the answers, each from before the step that learned from it. With one
             step they are in the order of ``samples``.
+
+        Raises:
+            InputError: a weight has become NaN or infinite.
         """
         if steps > 1 or not self._batches:
             self._batches = self._cut(epoch, samples, steps)
@@ -69,6 +73,7 @@ class Ensemble:
             answers.append(self.learner.step(z[member, part], labels[part], weight)[1])
             if not self.recipe.project_delays:
                 self._bury()
+        require_finite(self.network, self.recipe)
         return torch.cat(answers, 1)
 
     def _cut(self, epoch: int, samples: Sequence[Tensor], steps: int) -> list[tuple[Tensor, Tensor | None]]:

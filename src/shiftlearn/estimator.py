@@ -24,6 +24,7 @@ from . import rules
 from .coding import coded_width, encoder
 from .data.features import Features
 from .errors import InputError
+from .health import require_finite
 from .learner import Learner, random_state
 from .model import build
 from .nn import spike_time_scores
@@ -292,8 +293,12 @@ class ShiftClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         encode = encoder(self.recipe_.coding, self.recipe_.coding_exponent, self.recipe_.coding_cells)
         self._learner.set_rates(share)
         total = torch.zeros(())
-        for part in torch.split(order, self.recipe_.batch, dim=1):
-            total += self._learner.step(encode(values[part]), labels[part], weight[part])[0] * part.shape[1]
+        try:
+            for part in torch.split(order, self.recipe_.batch, dim=1):
+                total += self._learner.step(encode(values[part]), labels[part], weight[part])[0] * part.shape[1]
+            require_finite(self.network_, self.recipe_)
+        except InputError as error:
+            raise InputError(str(error).replace("lower lr", "lower learning_rate")) from None
         self.loss_curve_.append(total.item() / order.numel())
         if self.verbose:
             print(f"epoch {self.n_iter_}: loss {self.loss_curve_[-1]:.4f}")

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from .distributed import Shard, World
+from .errors import InputError
 from .events import SpikeEvents
+from .health import require_finite
 from .nn import (
     FirstSpikeCrossEntropy,
     Homeostasis,
@@ -131,10 +133,17 @@ class Learner:
         Returns:
             The sum of the samples' losses over the size of the batch, so in one process their mean (summed over the
             members of an ensemble), and the spike times before the step, (batch, classes) or (members, batch, classes).
+
+        Raises:
+            InputError: inputs that do not fit, or weights that an earlier step made NaN or infinite.
         """
         for noise in self.noise:
             noise.shard = shard
-        z = self.forward(inputs)
+        try:
+            z = self.forward(inputs)
+        except InputError:  # such as a delay that is NaN
+            require_finite(self.network, self.recipe)
+            raise
         samples = z.flatten(0, -2), target.flatten(), None if weight is None else weight.flatten()
         loss = self.loss(*samples, shard) if isinstance(self.loss, RewardLoss) else self.loss(*samples)
         shard = shard or Shard(target.shape[-1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -159,14 +160,19 @@ class Model:
         save_model(self, Path(path))
 
     def values(self, x: Array | Sequence[Column] | Spikes) -> Tensor | SpikeEvents:
-        """(n, features) of what is coded: uint8, or floats from 0 to 1; of spike trains, their events."""
+        """(n, features) of what is coded: uint8, or floats from 0 to 1; of spike trains, their events.
+
+        An array of uint8 or float32 is not copied, so that a memory map is read only where its samples are used.
+        """
         if self.recipe.spike_trains or isinstance(x, Spikes):
             return self._events(x)
         if self.features is not None:
             return torch.from_numpy(self.features.transform(_columns(x, len(self.features.names))))
         array = x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asarray(x)
         array = _supported(array)
-        values = torch.from_numpy(edges(array) if self.recipe.preprocess == "edges" else array)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nor is it written to
+            values = torch.from_numpy(edges(array) if self.recipe.preprocess == "edges" else array)
         features = self.recipe.layers[0] // coded_width(self.recipe.coding, 1, self.recipe.coding_cells)
         if values.ndim < 2 or math.prod(values.shape[1:]) != features:
             side = math.isqrt(features)
@@ -208,4 +214,4 @@ def _columns(x: Array | Sequence[Column], count: int) -> Sequence[Column]:
 def _supported(x: npt.NDArray[np.generic]) -> npt.NDArray[Any]:
     if x.dtype != np.uint8 and not np.issubdtype(x.dtype, np.floating):
         raise InputError(f"x must be uint8 (0 to 255) or floating (0 to 1), got {x.dtype}")
-    return np.array(x, dtype=np.float32 if x.dtype != np.uint8 else np.uint8, order="C")
+    return np.ascontiguousarray(x, dtype=np.float32 if x.dtype != np.uint8 else np.uint8)

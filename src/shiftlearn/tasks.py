@@ -52,8 +52,12 @@ class Task:
     file_digest: str | None = None
 
     def take(self, index: npt.NDArray[np.int64]) -> Samples:
-        """Some of the samples, in that order."""
-        return tuple(c[index] for c in self.samples) if isinstance(self.samples, tuple) else self.samples[index]
+        """Some of the samples, in that order. Neighbours in an array are not copied: it may be larger than memory."""
+        if isinstance(self.samples, tuple):
+            return tuple(column[index] for column in self.samples)
+        if isinstance(self.samples, np.ndarray) and len(index) and (np.diff(index) == 1).all():
+            return self.samples[index[0] : index[-1] + 1]
+        return self.samples[index]
 
     @functools.cached_property
     def digest(self) -> str | None:

@@ -212,11 +212,7 @@ class _Run:
                 offsets = torch.randint(-most, most + 1, (len(batch), 2), generator=generator)
                 x = translate(x, offsets[shard.rows].to(self.device))
             y = self.y[chosen]
-            try:
-                loss, z = self.learner.step(self.model.encode(x), y, shard=shard)
-            except InputError:  # such as a delay that is NaN
-                require_finite(self.network, self.recipe)
-                raise
+            loss, z = self.learner.step(self.model.encode(x), y, shard=shard)
             loss_sum += loss * len(batch)
             right += (first_to_fire(z) == y).sum()
             done += len(batch)

@@ -1,0 +1,124 @@
+"""Long and large: data beyond the memory, and memory and open files that stay as they are."""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_iris
+
+from shiftlearn import ShiftClassifier, data, load, recipes, training
+
+LINUX = Path("/proc/self/statm").exists()
+pytestmark = [pytest.mark.usefixtures("own_names", "one_thread"), pytest.mark.skipif(not LINUX, reason="not Linux")]
+
+SMALL = {"dataset": "large", "layers": [64, 8, 2], "epochs": 2, "batch": 16, "lr": 5e-3, "validation": 40}
+BEYOND = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+import sklearn.metrics  # libraries take their share of the address space first
+from shiftlearn import data, load, recipes, training
+from shiftlearn.evaluation import evaluate
+
+folder = Path(sys.argv[1])
+x = np.load(folder / "x.npy", mmap_mode="r")
+y = np.arange(len(x)) % 2
+parts = {"train": slice(0, -500), "test": slice(-500, None)}
+data.register("large", lambda part: (x[parts[part]], y[parts[part]]), ("even", "odd"))
+settings = {"dataset": "large", "layers": [x.shape[1], 8, 2], "epochs": 1, "batch": 100, "validation": 500}
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + x.nbytes // 2, resource.RLIM_INFINITY))
+if sys.argv[2] == "copied":
+    x = np.array(x)
+training.start(recipes.override(recipes.read("mnist"), settings), folder / "run", 0, training.Silent())
+model = load(folder / "run")
+print(evaluate(model).accuracy, evaluate(model, "train").accuracy, model.predict(x).shape)
+"""
+
+
+def resident() -> int:
+    """Bytes."""
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.parametrize("how", ["mapped", "copied"])
+def test_data_beyond_the_address_space_are_streamed(how: str, tmp_path: Path) -> None:
+    """Training, evaluation and prediction may take half the data's size more than the mapping; a copy does not fit."""
+    x = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.uint8, (20_000, 20_000))  # a sparse file of 400 MB
+    x[1::2, :50] = 255
+    x[::2, -50:] = 255
+    del x
+    ran = subprocess.run([sys.executable, "-c", BEYOND, str(tmp_path), how], capture_output=True, text=True)
+    if how == "copied":
+        assert "MemoryError" in ran.stderr
+    else:
+        assert ran.stdout == "1.0 1.0 (20000,)\n", ran.stderr
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_a_memory_map_gives_the_same_bits(dtype: type, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (200, 8, 8), np.uint8) if dtype is np.uint8 else rng.random((200, 8, 8), np.float32)
+    y = rng.integers(0, 2, 200)
+    np.save(tmp_path / "x.npy", x)
+    found = []
+    for name, samples in (("memory", x), ("map", np.load(tmp_path / "x.npy", mmap_mode="r"))):
+        data.register("large", lambda part, samples=samples: (samples, y), ("even", "odd"))
+        training.start(recipes.override(recipes.read("mnist"), SMALL), tmp_path / name, 0, training.Silent())
+        found.append([*load(tmp_path / name).network.state_dict().values()])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+def test_samples_are_not_written_to(tmp_path: Path) -> None:
+    """What is not copied must not change: moved images and disturbed spikes are made of copies."""
+    x = np.random.default_rng(0).random((60, 8, 8), np.float32)
+    before = x.copy()
+    data.register("large", lambda part: (x, np.arange(60) % 2), ("even", "odd"))
+    changes = {"validation": 10, "translate": 1, "jitter": 0.1, "deletion": 0.1}
+    recipe = recipes.override(recipes.read("mnist"), SMALL | changes)
+    training.start(recipe, tmp_path / "run", 0, training.Silent())
+    load(tmp_path / "run").predict(x)
+    assert np.array_equal(x, before)
+
+
+def test_training_holds_memory_and_descriptors(tmp_path: Path) -> None:
+    """After the first epochs a run takes no more; the bound is some 400 bytes a step."""
+    x = np.random.default_rng(0).integers(0, 256, (1000, 8, 8), np.uint8)
+    x[1::2, :4] //= 4
+    data.register("large", lambda part: (x, np.arange(1000) % 2), ("even", "odd"))
+    seen: list[tuple[int, int]] = []
+
+    class Watch(training.Silent):
+        def epoch(self, record: dict) -> None:
+            seen.append((resident(), descriptors()))
+
+    recipe = recipes.override(recipes.read("mnist"), SMALL | {"epochs": 25})
+    training.start(recipe, tmp_path / "run", 0, Watch())
+    (early, files), (late, files_then) = seen[4], seen[-1]
+    assert files_then == files
+    assert late - early < 2**19  # 20 epochs of 60 steps
+
+
+def test_fits_leave_nothing_behind() -> None:
+    x, y = load_iris(return_X_y=True)
+    classifier = ShiftClassifier(max_iter=3, random_state=0)
+    for _ in range(20):
+        classifier.fit(x, y)
+    memory, files = resident(), descriptors()
+    for _ in range(100):
+        classifier.fit(x, y)
+    assert descriptors() == files
+    assert resident() - memory < 2**20
