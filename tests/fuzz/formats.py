@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from shiftlearn.data.spike_files import read_trials
 from shiftlearn.data.tables import read_csv, read_rows
 from shiftlearn.data.tca import generate, new_templates
 from shiftlearn.data.tca_write import write_mat
+from shiftlearn.export import from_nir, to_nir
 from shiftlearn.model import Model, build
 from shiftlearn.samples import read_samples
 
@@ -184,6 +186,10 @@ def with_digest(content: bytes) -> bytes:
         return content
 
 
+def graph(path: Path) -> bool:
+    return all(bool(x.isfinite().all()) for x in from_nir(path).state_dict().values())
+
+
 def saved(path: Path) -> None:
     found, optimizer = network()
     found(torch.rand(20, 8) + 1).sum().backward()
@@ -245,3 +251,8 @@ FORMATS = {
     "checkpoint": Format("checkpoint.safetensors", STATE, state),
     "tensors of checkpoint": Format("checkpoint.safetensors", STATE, state, with_digest),
 }
+if find_spec("nir"):
+    import nir
+
+    NIR = made(lambda path: nir.write(path, to_nir(network()[0], tau=1.0)), "x.nir")
+    FORMATS["nir"] = Format("x.nir", NIR, graph)

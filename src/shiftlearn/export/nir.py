@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from .. import __version__
+from ..data.readable import readable
 from ..errors import InputError
 from ..model import Model
 from ..nn import ShiftLinear
@@ -135,29 +136,41 @@ def _description(model: Model) -> dict[str, Any]:
     }
 
 
-def from_nir(graph: NIRGraph) -> nn.Sequential:
-    """The network of a graph that is composed as :func:`to_nir` composes it.
+def from_nir(graph: NIRGraph | str | Path) -> nn.Sequential:
+    """The network of a graph, or of the NIR file at that path, that is composed as :func:`to_nir` composes it.
 
     Returns:
         ShiftLinear layers in float64 over z = exp(t / τ), with the weights and delays of the graph. τ is in
         its LI nodes. Rules and feedback are the defaults of ShiftLinear.
 
     Raises:
-        InputError: the graph is no such chain of nodes, or a parameter has another value or shape.
+        InputError: the file cannot be read, the graph is no such chain of nodes, or a parameter has another value or
+            shape.
     """
-    require_nir()
+    nir = require_nir()
+    if isinstance(graph, nir.NIRGraph):
+        return _network(graph)
+    path = Path(graph)
+    with readable(path, "a NIR file of shiftlearn's composition"), np.errstate(all="ignore"):
+        return _network(nir.read(path))
+
+
+def _network(graph: NIRGraph) -> nn.Sequential:
     nodes = _chain(graph)
     kinds = [type(node).__name__ for node in nodes]
     if len(kinds) < 6 or kinds != ["Input", *NODES * (len(kinds) // 4), "Output"]:
         raise InputError(f"graph must be Input, {', '.join(NODES)} for each layer, Output; got {', '.join(kinds)}")
-    tau = np.ravel(nodes[2].tau)[0]
-    if not tau > 0:
-        raise InputError(f"LI.tau of layer 1 of the graph must be positive, got {tau:g}")
+    tau = next(iter(np.ravel(nodes[2].tau)), 0)
+    if not 0 < tau < math.inf:
+        raise InputError(f"LI.tau of layer 1 of the graph must be positive, got {tau}")
     layers: list[ShiftLinear] = []
     for start in range(1, len(nodes) - 1, 4):
         linear, li, spiking, axon = nodes[start : start + 4]
-        outputs, inputs = linear.weight.shape
         of_layer = f"of layer {len(layers) + 1} of the graph"
+        weight = np.asarray(linear.weight)
+        if weight.ndim != 2 or weight.dtype.kind not in "fiu" or not np.isfinite(weight).all():
+            raise InputError(f"Linear.weight {of_layer} must be a matrix of finite numbers, got {weight}")
+        outputs, inputs = weight.shape
         for name, given, wanted in (
             ("LI.tau", li.tau, tau),
             ("LI.r", li.r, 1),
@@ -168,11 +181,11 @@ def from_nir(graph: NIRGraph) -> nn.Sequential:
         ):
             if not np.array_equal(given, np.full(outputs, wanted)):
                 raise InputError(f"{name} {of_layer} must be {outputs} times {wanted:g}, got {given}")
-        if axon.delay.shape != (outputs,) or not (axon.delay >= 0).all():
+        if np.shape(axon.delay) != (outputs,) or not ((axon.delay >= 0) & (np.exp(axon.delay / tau) < math.inf)).all():
             raise InputError(f"Delay.delay {of_layer} must be {outputs} numbers of 0 or more, got {axon.delay}")
         layer = ShiftLinear(inputs, outputs, generator=torch.Generator(), dtype=torch.float64)
         with torch.no_grad():
-            layer.shift.copy_(torch.from_numpy(linear.weight.T.astype(np.float64)))
+            layer.shift.copy_(torch.from_numpy(weight.T.astype(np.float64)))
             layer.delay.copy_(torch.from_numpy(np.exp(axon.delay / tau)))
         layers.append(layer)
     return nn.Sequential(*layers)
