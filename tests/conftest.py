@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 with warnings.catch_warnings():  # "installed without C++ kernels" must not stop the tests of the reference
     warnings.simplefilter("ignore", UserWarning)
@@ -23,6 +23,8 @@ if not torch.cuda.is_available():  # the GPU kernels then run on the CPU, in Tri
 settings.register_profile(
     "shiftlearn", deadline=None, max_examples=50, derandomize=bool(os.environ.get("CI")), print_blob=True
 )
+# A mutant need not be killed by the simplest example.
+settings.register_profile("mutation", settings.get_profile("shiftlearn"), phases=[Phase.explicit, Phase.generate])
 settings.load_profile("shiftlearn")
 
 

@@ -1,15 +1,16 @@
-"""Rows of spike events as batches of their own."""
+"""Spike times as z; rows of spike events as batches of their own, and their other forms."""
 
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shiftlearn import SpikeEvents
+from shiftlearn import SpikeEvents, to_time, to_z
 from shiftlearn.errors import InputError
 
 LENGTHS = st.lists(st.integers(0, 4), min_size=1, max_size=5)
@@ -72,3 +73,80 @@ def test_batches_of_other_channels_are_not_joined() -> None:
         SpikeEvents.cat([trains([1]), other])
     with pytest.raises(InputError, match="several must be"):
         SpikeEvents.cat([])
+
+
+# ----------------------------------------------------------------------------------------- z, and other forms
+
+
+def test_time_becomes_z_and_back() -> None:
+    t = torch.tensor([0.0, 4.0, math.inf], dtype=torch.float64)
+    assert to_z(t, 2.0).tolist() == [1.0, pytest.approx(math.exp(2.0)), math.inf]
+    assert to_time(to_z(t, 2.0), 2.0).tolist() == [0.0, pytest.approx(4.0), math.inf]
+
+
+@pytest.mark.parametrize(
+    ("t", "tau", "message"),
+    [
+        (torch.tensor([1.0, math.nan]), 1.0, "t holds NaN; use inf for a spike that never comes"),
+        (torch.tensor([1.0]), 0.0, "tau must be positive, got 0.0"),
+        (
+            torch.tensor([1.0, 41.0, math.inf]),
+            0.5,
+            "t / tau reaches 82, beyond the 80 that exp can carry in float32: use float64, or a larger tau",
+        ),
+        (
+            torch.tensor([0.0, -200.0]),
+            1.0,
+            "exp(t / tau) leaves the range of torch.float32 at t = -200, tau = 1",
+        ),
+        (
+            torch.tensor([800.0], dtype=torch.float64),
+            0.5,
+            "exp(t / tau) leaves the range of torch.float64 at t = 800, tau = 0.5",
+        ),
+    ],
+)
+def test_times_that_have_no_z(t: torch.Tensor, tau: float, message: str) -> None:
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        to_z(t, tau)
+
+
+def test_the_latest_time_in_float32() -> None:
+    assert to_z(torch.tensor([80.0])).isfinite().all()
+
+
+def test_no_tau_is_refused_on_the_way_back() -> None:
+    with pytest.raises(InputError, match="tau must be positive, got -1"):
+        to_time(torch.ones(1), -1.0)
+
+
+def test_another_dtype_keeps_the_spikes() -> None:
+    events = trains([2, 0, 3])
+    double = events.to(dtype=torch.float64)
+    assert double.z.dtype == double.rest.dtype == torch.float64
+    assert double.z.tolist() == events.z.tolist()
+    assert double.rest.tolist() == events.rest.tolist()
+    assert double.channel.tolist() == events.channel.tolist()
+    assert double.offsets.tolist() == events.offsets.tolist()
+    assert double.num_channels == events.num_channels
+
+
+def test_another_device_has_all_of_them() -> None:
+    """On the device without memory, which every torch has."""
+    events = trains([2, 0, 3]).to("meta")
+    assert {x.device.type for x in (events.z, events.channel, events.offsets, events.rest)} == {"meta"}
+    assert (events.z.shape, events.rest.shape, events.num_channels) == ((5,), (3,), 2)
+
+
+@pytest.mark.parametrize(
+    ("z", "dtype", "message"),
+    [
+        ([1.0, 1e39], torch.float32, "dtype torch.float32 cannot hold z = 1e+39"),
+        ([1e-50, 1.0], torch.float32, "dtype torch.float32 cannot hold z = 1e-50"),
+        ([1.0], torch.int64, "dtype must be a floating type, got torch.int64"),
+    ],
+)
+def test_a_dtype_that_cannot_hold_a_spike(z: list[float], dtype: torch.dtype, message: str) -> None:
+    events = SpikeEvents(torch.tensor(z, dtype=torch.float64), torch.arange(len(z)), torch.tensor([0, len(z)]), 2)
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        events.to(dtype=dtype)

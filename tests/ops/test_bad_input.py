@@ -176,7 +176,10 @@ def layer(inputs: int = 2, outputs: int = 4) -> tuple[Tensor, Tensor]:
         ({"delay": torch.ones(3)}, ["delay must have one entry per output", "(2, 4)", "(3,)"]),
         ({"delay": torch.ones(1, 4)}, ["delay must have one entry per output", "(1, 4)"]),
         ({"delay": torch.ones(4).double()}, ["delay is torch.float64", "torch.float32"]),
-        ({"delay": torch.tensor([1.0, 0.0, 1.0, 1.0])}, ["delay must be positive", "got 0"]),
+        (
+            {"delay": torch.tensor([1.0, 0.0, 1.0, 1.0])},
+            ["delay must be positive", "got 0: project it after the optimizer's step"],
+        ),
         ({"delay": torch.tensor([1.0, 1.0, -2.5, 1.0])}, ["delay must be positive", "got -2.5"]),
         ({"delay": torch.tensor([1.0, 1.0, 1.0, nan])}, ["delay must be positive", "got nan"]),
         ({"feedback": torch.ones(4, 2)}, ["feedback must have the shape of shift", "(2, 4)", "(4, 2)"]),

@@ -30,6 +30,7 @@ from problems import (
 )
 
 from shiftlearn import SpikeEvents, ops
+from shiftlearn.errors import InputError
 from shiftlearn.ops import reference
 
 inf = math.inf
@@ -132,11 +133,26 @@ def test_counting_levels_is_sorting_their_spikes(
     ]
 
 
-def test_leading_dimensions_become_rows() -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_leading_dimensions_become_rows(engine: ModuleType) -> None:
     z = torch.rand(2, 3, 5, dtype=torch.float64) + 1
-    stacked, flat = ops.sort_spikes(z), ops.sort_spikes(z.reshape(6, 5))
-    assert stacked.batch == 6
-    assert all(torch.equal(a, b) for a, b in zip(Events(stacked), Events(flat), strict=True))
+    stacked, flat = engine.sort_spikes(z), engine.sort_spikes(z.reshape(6, 5))
+    assert stacked[3].shape == (6,)
+    assert all(torch.equal(a, b) for a, b in zip(stacked, flat, strict=True))
+
+
+def test_a_delay_may_shorten() -> None:
+    reference.check_delay(torch.tensor([0.5, 2.0]))
+    with pytest.raises(
+        InputError, match=r"delay must .* got -0\.5: project .* step \(shiftlearn\.nn\.project_delays\)$"
+    ):
+        reference.check_delay(torch.tensor([0.5, -0.5]))
+
+
+def test_the_reference_stays_on_its_device() -> None:
+    """Shown on the device without memory, which every torch has."""
+    z = torch.empty(2, 3, device="meta")
+    assert {x.device.type for x in reference.sort_spikes(z)} == {"meta"}
 
 
 # ---------------------------------------------------------------------------------------------- first spike
