@@ -178,7 +178,7 @@ def layer(inputs: int = 2, outputs: int = 4) -> tuple[Tensor, Tensor]:
         ({"delay": torch.ones(4).double()}, ["delay is torch.float64", "torch.float32"]),
         (
             {"delay": torch.tensor([1.0, 0.0, 1.0, 1.0])},
-            ["delay must be positive", "got 0: project it after the optimizer's step"],
+            ["delay must be positive", "got 0"],
         ),
         ({"delay": torch.tensor([1.0, 1.0, -2.5, 1.0])}, ["delay must be positive", "got -2.5"]),
         ({"delay": torch.tensor([1.0, 1.0, 1.0, nan])}, ["delay must be positive", "got nan"]),
