@@ -143,9 +143,7 @@ def test_leading_dimensions_become_rows(engine: ModuleType) -> None:
 
 def test_a_delay_may_shorten() -> None:
     reference.check_delay(torch.tensor([0.5, 2.0]))
-    with pytest.raises(
-        InputError, match=r" got -0\.5: project .* \(shiftlearn\.nn\.project_delays\)$"
-    ):
+    with pytest.raises(InputError, match=r" got -0\.5: project .* \(shiftlearn\.nn\.project_delays\)$"):
         reference.check_delay(torch.tensor([0.5, -0.5]))
 
 
