@@ -232,6 +232,15 @@ def test_graphs_of_another_composition(graph, message):
         from_nir(graph())
 
 
+def test_what_is_no_graph(tmp_path):
+    with pytest.raises(InputError, match="graph must be a NIRGraph or the path of a NIR file, got None"):
+        from_nir(None)
+    (tmp_path / "x.nir").write_bytes(b"no HDF5")
+    for name, found in (("x.nir", "file signature not found"), ("y.nir", "No such file or directory")):
+        with pytest.raises(InputError, match=rf"{name}: cannot be read as a NIR file of .*{found}"):
+            from_nir(tmp_path / name)
+
+
 # --------------------------------------------------------------------------------------------- what is refused
 
 

@@ -150,6 +150,8 @@ def from_nir(graph: NIRGraph | str | Path) -> nn.Sequential:
     nir = require_nir()
     if isinstance(graph, nir.NIRGraph):
         return _network(graph)
+    if not isinstance(graph, str | Path):
+        raise InputError(f"graph must be a NIRGraph or the path of a NIR file, got {graph!r}")
     path = Path(graph)
     with readable(path, "a NIR file of shiftlearn's composition"), np.errstate(all="ignore"):
         return _network(nir.read(path))

@@ -5,8 +5,8 @@
 namespace shiftlearn {
 namespace {
 
-// Where a pixel lies: its row and column, and the channel of a window that begins at row 0 and column 0 (it may be one
-// beyond the window's).
+// Row and column of a pixel, and map · size² + row · size + column: its channel in the window that begins at (v, u) is
+// less by v · size + u.
 struct Pixel { int32_t y, x, channel; };
 
 inline std::vector<Pixel> pixels_of(const Windows& w) {
