@@ -90,6 +90,7 @@ def test_overrides_are_read_like_toml(mnist, key, text, value):
         ),
         ("coding", "morse", "coding must be one of latency, ink, on-off, population, binarised, got 'morse'"),
         ("baseline", "none", "baseline must be one of mean, confidence, got 'none'"),
+        ("exploration", -0.5, r"exploration must be in \[0, 1\], got -0\.5"),
         ("schedule", "linear", "schedule must be one of geometric, cosine, got 'linear'"),
         ("translate", "-1", "translate must be 0 or more, got -1"),
         ("jitter", "-0.1", r"jitter must be 0 or more, got \(-0.1,\)"),

@@ -45,7 +45,14 @@ class Learner:
         self.forward: nn.Module = network
         self.loss: nn.Module
         if recipe.modulator == "reward":
-            self.loss = RewardLoss(recipe.beta, recipe.horizon, "sum", readout=recipe.readout, baseline=recipe.baseline)
+            self.loss = RewardLoss(
+                recipe.beta,
+                recipe.horizon,
+                "sum",
+                readout=recipe.readout,
+                baseline=recipe.baseline,
+                exploration=recipe.exploration,
+            )
         elif recipe.loss == "published":
             self.loss = SoftmaxTargetError()
         else:

@@ -144,6 +144,29 @@ def test_surprise_at_a_confident_guess_follows_the_brier_score() -> None:
         RewardLoss(baseline="meen")
 
 
+def test_exploring_guesses_teach_the_cross_entropy() -> None:
+    """Guesses drawn from all classes alike: on average the gradient of log π(right), over the number of classes."""
+    z = inputs(1, 4).requires_grad_()
+    right = torch.tensor([2])
+    (wanted,) = torch.autograd.grad(nn.functional.cross_entropy(-0.7 * z, right) / 4, z)
+    generator = torch.Generator().manual_seed(0)
+    loss = RewardLoss(0.7, reduction="mean", baseline="confidence", generator=generator, exploration=1.0)
+    rows = z.detach().expand(200_000, 4).clone().requires_grad_()
+    loss(rows, right.expand(200_000)).backward()
+    torch.testing.assert_close(rows.grad.sum(0, keepdim=True), wanted, rtol=0.02, atol=1e-3)
+
+
+@pytest.mark.parametrize("exploration", [0.0, 0.2])
+def test_a_class_without_a_chance_is_tried_by_exploration_alone(exploration: float) -> None:
+    z = torch.tensor([1.0, 1e4], dtype=torch.float64).expand(2000, 2).clone().requires_grad_()
+    loss = RewardLoss(
+        1.0, 1e5, baseline="confidence", exploration=exploration, generator=torch.Generator().manual_seed(0)
+    )
+    loss(z, torch.ones(2000, dtype=torch.long)).backward()
+    tried = (z.grad[:, 1] > 0).double().mean().item()
+    assert tried == pytest.approx(exploration / 2, abs=0.03)
+
+
 def test_reward_tells_nothing_of_the_right_class() -> None:
     """Where the guess was wrong, the error is the same whichever other class is right."""
     z = inputs(6, 5)
@@ -172,7 +195,13 @@ def test_reward_gives_silence_no_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "part"), [((0.0,), "beta"), ((1.0, 0.0), "horizon"), ((1.0, 9.0, "max"), "reduc")]
+    ("arguments", "part"),
+    [
+        ((0.0,), "beta"),
+        ((1.0, 0.0), "horizon"),
+        ((1.0, 9.0, "max"), "reduc"),
+        ((1.0, 9.0, "sum", None, "z", "mean", 1.5), r"exploration must be in \[0, 1\], got 1\.5"),
+    ],
 )
 def test_bad_arguments_of_reward(arguments: tuple, part: str) -> None:
     with pytest.raises(InputError, match=part):

@@ -156,6 +156,10 @@ class RewardLoss(nn.Module):
     π(right) − ½ Σ_k π_k², up to a constant half the Brier score with the other sign: Σ_k π_k (r_k − π_k) ∇ log π_k =
     ∇π(right) − ½ ∇ Σ_k π_k². That asks for chances that are right, not only for right guesses. (Our own derivation.)
 
+    A class of which π has become 0 is not guessed again, and the network never hears that it would be right. So a share
+    ``exploration`` of the guesses is drawn from all classes alike. With the baseline "confidence" their mean error is
+    the gradient of log π(right) / classes, that of the cross-entropy, as Σ_k π_k ∇ log π_k = 0. (Our own derivation.)
+
     Args:
         beta: inverse temperature, > 0: the smaller, the more is tried.
         horizon: the z that stands for a silent class; it gets no error.
@@ -163,6 +167,7 @@ class RewardLoss(nn.Module):
         readout: "z", or "t" for log z in the place of z.
         generator: source of the guesses; can be replaced as the attribute of that name.
         baseline: "mean" or "confidence".
+        exploration: share of the guesses that are drawn from all classes alike, in [0, 1].
     """
 
     def __init__(
@@ -173,13 +178,16 @@ class RewardLoss(nn.Module):
         generator: torch.Generator | None = None,
         readout: str = "z",
         baseline: str = "mean",
+        exploration: float = 0.0,
     ) -> None:
         super().__init__()
         _check_settings(beta, horizon, reduction, readout)
         if baseline not in BASELINES:
             raise unknown_name("baseline", baseline, BASELINES)
+        if not 0 <= exploration <= 1:
+            raise InputError(f"exploration must be in [0, 1], got {exploration}")
         self.beta, self.horizon, self.reduction, self.generator = beta, horizon, reduction, generator
-        self.readout, self.baseline = readout, baseline
+        self.readout, self.baseline, self.exploration = readout, baseline, exploration
 
     def forward(self, z: Tensor, target: Tensor, weight: Tensor | None = None, shard: Shard | None = None) -> Tensor:
         """Scalar loss of (batch, classes) spike times for (batch,) class indices; ``weight`` (batch,) is each row's.
@@ -193,7 +201,8 @@ class RewardLoss(nn.Module):
         # The guesses are drawn on the CPU, whatever the device, and for the rows of the other processes too: so they
         # are those that one process would draw.
         chances = torch.ones(shard.total, z.shape[1], dtype=z.dtype)
-        chances[shard.rows] = log_p.detach().exp().cpu()
+        chances[shard.rows] = (1 - self.exploration) * log_p.detach().exp().cpu()
+        chances += self.exploration / max(z.shape[1], 1)
         guess = torch.multinomial(chances, 1, generator=self.generator) if shard.total else target[:, None]
         guess = guess[shard.rows].to(z.device)
         reward = (guess[:, 0] == target).to(z.dtype)

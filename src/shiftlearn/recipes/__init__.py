@@ -37,8 +37,8 @@ class Recipe:
     layer of synapses, convolutions first, and so have ``init_share`` and ``init_spread``, which take its place with
     ``init = "data"`` (:func:`shiftlearn.nn.initialise`). ``lr_scale`` multiplies the learning rate of the shifts, one
     entry for all layers or one each; so is ``homeostasis``, its target (0: none). ``horizon`` is the z that stands for
-    a silent class in the loss; ``ordinal`` spreads its target over neighbouring classes; ``baseline`` is that of the
-    modulator "reward".
+    a silent class in the loss; ``ordinal`` spreads its target over neighbouring classes; ``baseline`` and
+    ``exploration`` are those of the modulator "reward" (:class:`shiftlearn.nn.RewardLoss`).
 
     What only training has: ``translate`` moves each image by up to so many pixels; ``jitter`` (in τ) and ``deletion``
     (a probability) are those of :class:`shiftlearn.nn.SpikeNoise`, of the inputs first and then of each hidden layer's
@@ -84,6 +84,7 @@ class Recipe:
     deletion: tuple[float, ...] = (0.0,)
     modulator: str = "error"
     baseline: str = "mean"
+    exploration: float = 0.0
     loss: str = "cross-entropy"
     readout: str = "z"
     beta: float = 1.0
@@ -194,6 +195,7 @@ _CHECKS: tuple[_Check, ...] = (
     *((name, lambda x: 0 <= x < 1, "in [0, 1)") for name in ("label_smoothing", "beta1", "beta2", "averaging")),
     *((name, lambda x: x >= 0, "0 or more") for name in ("min_drive", "validation", "cue", "ordinal")),
     *((name, lambda x: x >= 0, "0 or more") for name in ("translate", "weight_decay")),
+    ("exploration", lambda x: 0 <= x <= 1, "in [0, 1]"),
     *((name, lambda x: len(x) >= 1 and min(x) >= 0, "0 or more") for name in ("jitter", "homeostasis")),
     ("deletion", lambda x: len(x) >= 1 and 0 <= min(x) <= max(x) < 1, "in [0, 1)"),
     *((name, lambda x: x >= 1, "1 or more") for name in ("batch", "trials", "test_trials", "epochs", "kernel", "pool")),
