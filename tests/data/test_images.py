@@ -366,6 +366,16 @@ def test_truncated_response_leaves_nothing(
     assert everything_below(cache_dir()) == []
 
 
+def test_a_server_that_sends_without_end_is_left(
+    tmp_path: Path, mirrored: ImageDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "served" / "second")
+    monkeypatch.setattr(images, "_MOST_BYTES", 20)
+    with pytest.raises(InputError, match="Last reason: more than 20 bytes were sent"):
+        load("toy", "test")
+    assert everything_below(cache_dir()) == []
+
+
 def test_server_down(mirrored: ImageDataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(DATASETS, "toy", replace(mirrored, mirrors=("http://127.0.0.1:1/",)))
     with pytest.raises(InputError, match=rf"Tried: http://127\.0\.0\.1:1/{TRAIN_IMAGES}\.gz\. Last reason: "):
