@@ -24,7 +24,9 @@ settings.register_profile(
     "shiftlearn", deadline=None, max_examples=50, derandomize=bool(os.environ.get("CI")), print_blob=True
 )
 # A mutant need not be killed by the simplest example.
-settings.register_profile("mutation", settings.get_profile("shiftlearn"), phases=[Phase.explicit, Phase.generate])
+settings.register_profile(
+    "mutation", settings.get_profile("shiftlearn"), max_examples=20, phases=[Phase.explicit, Phase.generate]
+)
 settings.load_profile("shiftlearn")
 
 

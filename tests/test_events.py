@@ -46,6 +46,16 @@ def test_a_slice_of_rows() -> None:
     assert len(events[3:]) == 0
 
 
+@pytest.mark.parametrize("rows", [slice(1, None), torch.tensor([1, 2])], ids=["slice", "numbers"])
+def test_rows_stay_on_the_device_of_the_events(rows: slice | torch.Tensor) -> None:
+    """Whatever torch's default device is: here the one without memory."""
+    events = trains([2, 0, 3])
+    with torch.device("meta"):
+        some = events[rows]
+        SpikeEvents(some.z, some.channel, some.offsets, 2, some.rest)  # its checks pass, there too
+    assert some.z.tolist() == [21.0, 22.0, 23.0]
+
+
 @pytest.mark.parametrize("rows", [1, [0], torch.tensor([0.0]), torch.tensor([[0]]), torch.tensor([True, False])])
 def test_another_index_is_refused(rows: object) -> None:
     with pytest.raises(InputError, match="rows must be a slice or an"):
@@ -82,6 +92,8 @@ def test_time_becomes_z_and_back() -> None:
     t = torch.tensor([0.0, 4.0, math.inf], dtype=torch.float64)
     assert to_z(t, 2.0).tolist() == [1.0, pytest.approx(math.exp(2.0)), math.inf]
     assert to_time(to_z(t, 2.0), 2.0).tolist() == [0.0, pytest.approx(4.0), math.inf]
+    assert to_z(t).tolist() == [1.0, pytest.approx(math.exp(4.0)), math.inf]
+    assert to_time(to_z(t)).tolist() == [0.0, pytest.approx(4.0), math.inf]
 
 
 @pytest.mark.parametrize(

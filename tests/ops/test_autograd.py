@@ -270,6 +270,20 @@ def test_a_rule_of_ones_own_trains(own_rule: str) -> None:
     assert (model[0].delay == 1).all()  # the rule leaves the delays alone
 
 
+def test_a_rule_hears_silence_as_no_error_at_no_time(own_names: None) -> None:
+    """And the drive as it is floored: see register."""
+    heard: list[list[list[float]]] = []
+
+    def listen(delta: Tensor, u: Tensor, drive: Tensor, delay: Tensor) -> rules.Coefficients:
+        heard.extend(x.tolist() for x in (delta, u, drive))
+        return rules.Coefficients(delta, delta, delta, delta)
+
+    rules.register("listen", listen)
+    delta, u, drive = (torch.tensor([x]) for x in ([0.75, math.nan], [2.0, math.inf], [0.25, 0.0]))
+    rules.coefficients("listen", delta, u, drive, torch.ones(2), 0.5)
+    assert heard == [[[0.75, 0.0]], [[2.0, 0.0]], [[0.5, 1.0]]]
+
+
 def test_a_rule_is_registered_once(own_rule: str) -> None:
     with pytest.raises(InputError, match=r"'pull-for-tests' is already registered"):
         rules.register(own_rule, rules.get("exact"))

@@ -84,12 +84,34 @@ def test_events(changes: dict[str, Any], parts: list[str]) -> None:
     refused(lambda: build(**changes), *parts)
 
 
-def test_the_second_row_is_named() -> None:
-    z, channel = torch.tensor([1.0, 2.0, 1.0]), torch.tensor([0, 1, 1])
-    refused(lambda: SpikeEvents(z, channel, torch.tensor([0, 1, 3]), 2), "z must ascend", "row 1")
-    same, rest = torch.tensor([0, 1, 1]), torch.tensor([inf, 9.0])
-    z = torch.tensor([1.0, 2.0, 3.0])
-    refused(lambda: SpikeEvents(z, same, torch.tensor([0, 1, 3]), 2, rest), "channel repeats", "row 1")
+@pytest.mark.parametrize(
+    ("z", "channel", "rest", "part"),
+    [
+        ([1.0, 2.0, 1.0], [0, 1, 1], None, "z must ascend"),
+        ([1.0, 2.0, 3.0], [0, 1, 1], [inf, 9.0], "channel repeats"),
+        ([1.0, 2.0, 3.0], [0, 1, 1], [9.0, 9.0], "channel repeats"),
+        ([1.0, 2.0, 3.0], [0, 0, 0], [9.0, 9.0], "channel repeats"),
+    ],
+)
+def test_the_second_row_is_named(z: list[float], channel: list[int], rest: list[float] | None, part: str) -> None:
+    late = None if rest is None else torch.tensor(rest)
+    arguments = torch.tensor(z), torch.tensor(channel), torch.tensor([0, 1, 3]), max(channel) + 1, late
+    refused(lambda: SpikeEvents(*arguments), part, "row 1")
+
+
+def test_the_row_that_descends_is_named_not_one_with_ties() -> None:
+    z, channel = torch.tensor([1.0, 1.0, 2.0, 1.0]), torch.tensor([0, 1, 0, 1])
+    refused(lambda: SpikeEvents(z, channel, torch.tensor([0, 2, 4]), 2), "z must ascend", "row 1")
+
+
+def test_the_rest_that_is_bad_is_named_not_one_below_1() -> None:
+    z, rest = torch.tensor([0.25]), torch.tensor([0.5, -2.0])
+    refused(lambda: SpikeEvents(z, torch.tensor([0]), torch.tensor([0, 1, 1]), 1, rest), "rest must be", "got -2.0")
+
+
+def test_the_first_offsets_are_named() -> None:
+    none = torch.empty(0)
+    refused(lambda: SpikeEvents(none, none.int(), torch.arange(20), 1), "spikes, 0", "got [0, 1, 2, 3, 4, 5, 6, 7]…")
 
 
 def test_what_looks_odd_but_is_allowed() -> None:

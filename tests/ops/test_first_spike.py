@@ -293,6 +293,14 @@ def test_empty_event_lists(engine: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+def test_rest_of_no_channel_is_not_counted(engine: ModuleType) -> None:
+    """All channels are listed, and the neuron fires after the time at which the others would spike."""
+    events = SpikeEvents(torch.tensor([1.0, 2.0]), torch.arange(2), torch.tensor([0, 2]), 2, torch.tensor([2.5]))
+    u, count, drive = engine.first_spike(*Events(events), torch.tensor([[1.0], [0.5]]))
+    assert [u.item(), count.item(), drive.item()] == [4.0, 2, 0.5]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_a_quotient_that_overflows_is_silence(engine: ModuleType) -> None:
     z, w = torch.tensor([[1e38]]), torch.tensor([[1.0001, 2.0]])
     u, count, drive = engine.first_spike(*Events(ops.sort_spikes(z)), w)
