@@ -208,7 +208,7 @@ def _check_content(events: SpikeEvents) -> None:
         raise InputError(f"z must be positive (z = exp(t / tau)) or inf, got {z[~(z > 0)][0].item()}")
     if rest.numel() and not (rest > 0).all():
         raise InputError(f"rest must be positive or inf, got {rest[~(rest > 0)][0].item()}")
-    row = torch.repeat_interleave(torch.arange(events.batch, device=z.device), offsets.diff())
+    row = torch.repeat_interleave(offsets.diff())
     same_row = row[1:] == row[:-1]
     if (same_row & (z[1:] < z[:-1])).any():
         raise InputError(

@@ -102,6 +102,9 @@ def coefficients(
         torch.where(spiked, drive.clamp_min(min_drive), 1.0),
         d,
     )
+    if len(results) != len(Coefficients._fields):
+        fields = ", ".join(Coefficients._fields)
+        raise InputError(f"rule {name!r} must return {fields}, got {len(results)} tensors")
     for field, x in zip(Coefficients._fields, results, strict=True):
         if x.shape != u.shape:
             raise InputError(f"{field} of rule {name!r} must have shape {tuple(u.shape)}, got {tuple(x.shape)}")

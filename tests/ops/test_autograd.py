@@ -299,5 +299,9 @@ def test_a_rule_may_return_one_tensor_twice_but_no_other_shape(own_names: None) 
     ops.fire(z, shift, delay, rule="doubled").sum().backward()
     assert shift.grad is not None
     assert shift.grad.isfinite().all()
+    for several in (3, 5):
+        rules.register(f"of-{several}", lambda delta, u, drive, delay, several=several: (delta,) * several)
+        with pytest.raises(InputError, match=rf"^rule 'of-{several}' must return a, c, f, g, got {several} tensors$"):
+            rules.coefficients(f"of-{several}", *[torch.ones(2, 3)] * 3, torch.ones(3), 0.0)
     with pytest.raises(InputError, match=r"a of rule 'flat' must have shape \(2, 3\), got \(3,\)"):
         ops.fire(z, shift, delay, rule="flat").sum().backward()
