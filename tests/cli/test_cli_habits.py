@@ -165,7 +165,7 @@ def test_completion(place):
         (place / folder).mkdir(parents=True)
         (place / folder / "config.json").write_text("{}")
     assert complete("ev") == ["evaluate"]
-    assert complete("train", "mnist-d") == ["mnist-deep"]
+    assert complete("train", "mnist-de") == ["mnist-deep"]
     assert complete("evaluate", "runs/f") == ["runs/first"]
     assert completion.run_folders("") == ["elsewhere/x/y/run", "runs/compare/a-seed0", "runs/first"][1:]
     assert completion.run_folders(f"{place}/elsewhere/") == [f"{place}/elsewhere/x/y/run"]
