@@ -74,6 +74,18 @@ def test_exact_arithmetic(engine: ModuleType, dtype: torch.dtype, drawn: tuple) 
     assert_equal(engine.feedback(*events, count, ta, tw), returned(causal, a, weight))
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+@given(drawn=with_coefficients(), count=st.sampled_from([1000, 2**31 - 1]))
+def test_counts_beyond_the_spikes_name_them_all(engine: ModuleType, drawn: tuple, count: int) -> None:
+    """first_spike gives no such counts; no time at rest is taken for the spike of a row that has none."""
+    problem, a, c, weight = drawn
+    events, causal = Events(problem.events()), [[row] * a.shape[1] for row in problem.rows()]
+    count = torch.full(a.shape, count, dtype=torch.int32)
+    ta, tc, tw = (torch.tensor(x) for x in (a, c, weight))
+    assert_equal(engine.plasticity(*events, count, ta, tc, len(weight)), summed(causal, a, c, len(weight)))
+    assert_equal(engine.feedback(*events, count, ta, tw), returned(causal, a, weight))
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(3, 7, 5), (2, 3, 200), (2, 300, 3), (40, 20, 17), (40, 12, 700)], ids=str)
 def test_every_instruction_set(instruction_set: str, dtype: torch.dtype, shape: tuple[int, int, int]) -> None:
@@ -157,7 +169,7 @@ def lessons(draw: st.DrawFn) -> dict:
 @pytest.mark.parametrize("rule", RULES)
 @given(lesson=lessons())
 def test_backward_leaves_the_table_in_grad(rule: str, path: str, lesson: dict) -> None:
-    """plain: the C++ kernels where there are any; member: an ensemble of one, which the reference runs."""
+    """plain: the C++ kernels where there are any; member: an ensemble of one, which has leading dimensions."""
     problem, matrix = lesson["problem"], lesson["feedback"]
     lead = (1,) if path == "member" else ()
 

@@ -158,7 +158,7 @@ def plasticity(
     members = a.shape[:-2].numel()
     count, a, c = (x.reshape(members * batch, outputs).contiguous() for x in (count, a, c))
     # All channels get what those at rest do, a·rest − c; the listed ones' own share is then a·(z − rest).
-    waited = count > _listed(z, offsets)[:, None]
+    waited = (count > _listed(z, offsets)[:, None]) & rest.isfinite()[:, None]
     at_rest = a * rest[:, None]
     common = torch.where(waited, at_rest - c, 0).reshape(members, batch, outputs).sum(1)
     c = torch.where(waited, at_rest, c)
@@ -180,9 +180,12 @@ def feedback(
     *lead, inputs, outputs = weight.shape
     members, batch = f.shape[:-2].numel(), f.shape[-2]
     _, _, position, begin = _by_channel(z, channel, offsets, members, batch, inputs)
+    listed = _listed(z, offsets)
+    most = (listed + rest.isfinite()).reshape(*lead, batch, 1)
+    count = torch.minimum(count, most)  # none at rest that never spike
     result = f.new_empty(*lead, batch, inputs)
     _send[members * batch, triton.cdiv(inputs, _CHANNELS)](
-        position, begin, _listed(z, offsets), count.contiguous(), f.contiguous(), weight.contiguous(), result,
+        position, begin, listed, count.contiguous(), f.contiguous(), weight.contiguous(), result,
         inputs, outputs, batch, CHANNELS=_CHANNELS, COLUMNS=_COLUMNS,
     )  # fmt: skip
     return result

@@ -35,7 +35,7 @@ void send_row(const Events<T>& e, int64_t row, const int32_t* count, const T* f,
   };
   const I listed = I(e.listed(row));
   const int32_t* channel = e.channel + e.offsets[row];
-  if (most > listed) {  // some neuron waited for rest; no channel repeats in such a row
+  if (most > listed && e.has_rest(row, listed)) {  // some neuron waited for rest; no channel repeats in such a row
     unlisted.assign(e.inputs, 1);
     for (I k = 0; k < listed; ++k) unlisted[channel[k]] = 0;
     for (int64_t i = 0; i < e.inputs; ++i)

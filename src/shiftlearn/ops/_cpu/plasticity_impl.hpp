@@ -93,7 +93,7 @@ Terms<T, NV> terms_of(const Events<T>& e, int64_t row, const int32_t* count, con
     for (int i = 0; i < lanes; ++i) t.most = std::max<I>(t.most, count[v * S::width + i]);
   }
   const I listed = I(e.listed(row));
-  if (t.most > listed) {
+  if (t.most > listed && e.has_rest(row, listed)) {
     // The listed channels get a·z − c; `common` gives every channel a·rest − c, so their own share is a·(z − rest).
     const auto rest = S::fill(e.rest[row]);
     FOR_VECTORS {
