@@ -159,10 +159,7 @@ void sort_levels(const uint8_t* levels, const T* of_level, int64_t rows, int64_t
       order.resize(inputs);
       int32_t* place = counts.data() + r * kLevels;  // from counts to where the next spike of a rank goes
       int32_t next = 0;
-      for (int k = 0; k < last[r]; ++k) {
-        std::fill_n(z + offsets[r] + next, place[k], times[k]);
-        next += std::exchange(place[k], next);
-      }
+      for (int k = 0; k < last[r]; ++k) next += std::exchange(place[k], next);
       place[last[r]] = next;
       const uint8_t* level = levels + r * inputs;
       for_runs(level, inputs, [&](int64_t i, int n) {
@@ -171,6 +168,7 @@ void sort_levels(const uint8_t* levels, const T* of_level, int64_t rows, int64_t
         for (int64_t j = i; j < i + n; ++j) order[place[k]++] = int32_t(j);
       });
       std::copy_n(order.begin(), next, channel + offsets[r]);
+      for (int32_t i = 0; i < next; ++i) z[offsets[r] + i] = of_level[level[order[i]]];
     });
   }
   failure.rethrow();
