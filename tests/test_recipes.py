@@ -24,7 +24,7 @@ def mnist():
 
 def test_the_package_holds_these():
     mnist = "best aligning random direct shifting shifting-random augmented reward deep published conv conv-aligning"
-    fashion = "mnist best aligning random direct shifting shifting-random reward edges"
+    fashion = "mnist best aligning random direct shifting shifting-random reward edges conv conv-aligning"
     names = {"mnist", *(f"mnist-{end}" for end in mnist.split()), *(f"fashion-{end}" for end in fashion.split())}
     names |= {"breast-cancer", "digits", "iris", "iris-published", "table", "wine", "xor", "xor-published"}
     assert names | {"tca-published"} <= set(recipes.names())

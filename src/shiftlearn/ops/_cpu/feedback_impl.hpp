@@ -2,8 +2,6 @@
 #pragma once
 #include <algorithm>
 #include <cstdint>
-#include <cstring>
-#include <limits>
 #include <vector>
 
 #include "blocks.hpp"
@@ -50,64 +48,22 @@ void send_row(const Events<T>& e, int64_t row, const int32_t* count, const T* f,
   }
 }
 
-constexpr int64_t kFewOutputs = 32;  // up to which vectors of inputs are faster than vectors of outputs
-
-// The weights of few outputs, transposed, with room for whole vectors.
-template <class T>
-struct FewOutputs {
-  using S = Simd<T>;
-  using I = typename S::I;
-  int64_t inputs, outputs, padded;
-  std::vector<T> weight;
-
-  FewOutputs(const T* w, int64_t inputs, int64_t outputs)
-      : inputs(inputs), outputs(outputs), padded((inputs + S::width - 1) / S::width * S::width), weight(outputs * padded) {
-    for (int64_t i = 0; i < inputs; ++i)
-      for (int64_t j = 0; j < outputs; ++j) weight[j * padded + i] = w[i * outputs + j];
-  }
-
-  // What row `row` sends back, to `result` (inputs). False, with nothing done, if few inputs spike in it, or one repeats.
-  bool send(const Events<T>& e, int64_t row, const int32_t* count, const T* f, std::vector<I>& position, T* result) const {
-    const int64_t listed = e.listed(row);
-    const bool rest = e.has_rest(row, listed);
-    if (!rest && 8 * listed < inputs) return false;
-    const I unlisted = rest ? I(listed) : std::numeric_limits<I>::max();
-    position.assign(padded, unlisted);
-    const int32_t* channel = e.channel + e.offsets[row];
-    for (int64_t k = 0; k < listed; ++k) position[channel[k]] = I(k);
-    if (padded - std::count(position.begin(), position.end(), unlisted) < listed) return false;
-    for (int64_t i = 0; i < inputs; i += S::width) {
-      typename S::M later;
-      std::memcpy(&later, &position[i], sizeof later);
-      typename S::V sum{};
-      for (int64_t j = 0; j < outputs; ++j)
-        sum = S::select(S::greater(later, I(count[j]) - 1), sum, sum + f[j] * S::load(&weight[j * padded + i]));
-      if (i + S::width <= inputs) S::store(result + i, sum);
-      else S::store(result + i, sum, S::first(int(inputs - i)));
-    }
-    return true;
-  }
-};
-
 template <class T>
 void feedback(const Events<T>& e, const int32_t* count, const T* f, const T* weight, int64_t outputs, T* result,
               int threads) {
   const auto blocks = column_blocks<T>(outputs, kAdjustVectors);
   // Each chunk of rows reads all weights: as large as leaves every thread some.
   const int64_t chunk = std::max<int64_t>(8, e.rows / (4 * threads)), chunks = (e.rows + chunk - 1) / chunk;
-  const bool few = outputs <= kFewOutputs;
-  const FewOutputs<T> transposed(weight, few ? e.inputs : 0, outputs);
   Failure failure;
   const int team = useful_threads(threads, e.offsets[e.rows] * outputs);
 #pragma omp parallel num_threads(team)
   {
     std::vector<char> unlisted;
-    std::vector<typename Simd<T>::I> position;
-    failure.guard([&] {
-      position.reserve(transposed.padded);
-      unlisted.reserve(e.inputs + 1);
-    });
-    const auto send_rows = [&](int64_t begin, int64_t end) {
+    failure.guard([&] { unlisted.reserve(e.inputs + 1); });
+#pragma omp for schedule(dynamic)
+    for (int64_t task = 0; task < chunks; ++task) {
+      if (unlisted.capacity() == 0) continue;
+      const int64_t begin = task * chunk, end = std::min(begin + chunk, e.rows);
       std::fill_n(result + begin * e.inputs, (end - begin) * e.inputs, T(0));
       for (const Block& block : blocks)
         specialise<T>(block, [&](auto nv, auto full) {
@@ -117,16 +73,6 @@ void feedback(const Events<T>& e, const int32_t* count, const T* f, const T* wei
                                       result + row * e.inputs);
           }
         });
-    };
-#pragma omp for schedule(dynamic)
-    for (int64_t task = 0; task < chunks; ++task) {
-      if (unlisted.capacity() == 0) continue;
-      const int64_t begin = task * chunk, end = std::min(begin + chunk, e.rows);
-      if (!few) send_rows(begin, end);
-      else
-        for (int64_t row = begin; row < end; ++row)
-          if (!transposed.send(e, row, count + row * outputs, f + row * outputs, position, result + row * e.inputs))
-            send_rows(row, row + 1);
     }
   }
   failure.rethrow();
