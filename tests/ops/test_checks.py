@@ -161,7 +161,7 @@ def test_other_layouts_in_memory_give_the_same() -> None:
 
 def test_what_a_gpu_would_get_is_on_one_device() -> None:
     """Asked before anything is launched, so no GPU takes part."""
-    run = ops.registry._on_gpu("first_spike")
+    run = ops.registry._on_gpu("first_spike", reference.first_spike)
     events = [GIVEN[name].to("meta") for name in EVENTS]
     refused(lambda: run(*events, GIVEN["shift"]), "all tensors must be on one device", "cpu", "meta")
     refused(lambda: run(*events, GIVEN["shift"].double().to("meta")), "shift must be", "float32", "float64")

@@ -5,6 +5,7 @@ What asks for a value there raises, and so does a shape that depends on data; co
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -116,10 +117,19 @@ def test_what_surrounds_the_triton_kernels(monkeypatch: pytest.MonkeyPatch) -> N
         def __getitem__(self, grid: tuple[int, ...]) -> Callable[..., None]:
             return lambda *args, **options: None
 
-    for kernel in ("_walk", "_adjust", "_send"):
-        monkeypatch.setattr(gpu, kernel, Launch())
+    kernels = {"sorting": "_sort", "walk": "_walk", "adjust": "_invert _learn _send"}
+    kernels["elementwise"] = "_coefficients _cross_entropy"
+    for module, names in kernels.items():
+        for name in names.split():
+            monkeypatch.setattr(sys.modules[f"{gpu.__name__}.{module}"], name, Launch())
     events = meta(100), meta(100, dtype=torch.int32), meta(6, dtype=torch.int64), meta(5)
-    count = meta(5, 7, dtype=torch.int32)
+    count, of_neuron = meta(5, 7, dtype=torch.int32), [meta(5, 7)] * 3
+    layer = meta(20, 7), meta(7), None
+    assert copies(lambda: gpu.sort_spikes(meta(5, 20))) == []
+    assert copies(lambda: gpu.sort_levels(meta(5, 20, dtype=torch.uint8), meta(256))) == []
+    assert copies(lambda: gpu.fire(None, *events, *layer, "normalized", 0.1)) == []
+    assert copies(lambda: gpu.adjustments(*events, count, *of_neuron, *layer, "normalized", 0.1, True, True)) == []
+    assert copies(lambda: gpu.cross_entropy(meta(5, 3), TARGET, 2.0, 0.1, 100.0)) == []
     assert copies(lambda: gpu.first_spike(*events, meta(20, 7))) == []
     assert copies(lambda: gpu.plasticity(*events, count, meta(5, 7), meta(5, 7), 20)) == []
     assert copies(lambda: gpu.feedback(*events, count, meta(5, 7), meta(20, 7))) == []

@@ -63,6 +63,9 @@ def sort_levels(levels: Tensor, of_level: Tensor) -> SpikeEvents:
         )
     if levels.device != of_level.device:
         raise InputError(f"levels are on {levels.device}, but of_level is on {of_level.device}")
+    if levels.device.type == "cuda":
+        times, channel, offsets, rest = registry.sort_levels_on_gpu(levels, of_level)
+        return SpikeEvents._of(times, channel, offsets, levels.shape[1], rest)
     if registry.cpu is None or levels.device.type != "cpu":
         return sort_spikes(of_level[levels.long()])
     if not (of_level > 0).all():

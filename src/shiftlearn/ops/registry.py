@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .. import rules
 from ..errors import InputError
-from . import checks, reference
+from . import reference
 
 try:
     from . import cpu as cpu
@@ -34,8 +34,8 @@ _ops = torch.ops.shiftlearn
 
 
 @functools.cache
-def _gpu() -> ModuleType:
-    """The Triton kernels, imported when a GPU first needs them; the reference where Triton is not installed."""
+def _gpu() -> ModuleType | None:
+    """The Triton kernels, imported when a GPU first needs them; None where Triton is not installed."""
     try:
         from . import triton
     except ImportError:
@@ -44,18 +44,20 @@ def _gpu() -> ModuleType:
             "one and waits for the device. Install triton.",
             stacklevel=2,
         )
-        return reference
+        return None
     return triton
 
 
-def _on_gpu(name: str) -> Callable[..., Any]:
-    def run(z: Tensor, *args: Any) -> Any:
-        devices = {x.device for x in (z, *args) if isinstance(x, Tensor)}
+def _on_gpu(name: str, reference: Callable[..., Any]) -> Callable[..., Any]:
+    """The Triton kernel of that name, or else ``reference``."""
+
+    def run(*args: Any) -> Any:
+        tensors = [x for x in args if isinstance(x, Tensor)]
+        devices = {x.device for x in tensors}
         if len(devices) > 1:
             raise InputError(f"all tensors must be on one device, got {sorted(map(str, devices))}")
-        getattr(checks, name)(z, *args)
-        with torch.cuda.device_of(z):  # type: ignore[no-untyped-call]  # Triton launches on the current device
-            return getattr(_gpu(), name)(z, *args)
+        with torch.cuda.device_of(tensors[0]):  # type: ignore[no-untyped-call]  # Triton launches on the current device
+            return getattr(_gpu(), name, reference)(*args)
 
     return run
 
@@ -70,8 +72,8 @@ def _define(name: str, schema: str, fake: Callable[..., Any]) -> None:
     torch.library.register_fake(f"shiftlearn::{name}", fake)
     if cpu is not None:
         torch.library.impl(f"shiftlearn::{name}", "cpu", getattr(cpu, name))
-    if name in ("first_spike", "plasticity", "feedback"):  # the others are ordinary torch
-        torch.library.impl(f"shiftlearn::{name}", "cuda", _on_gpu(name))
+    if not name.endswith("_windows"):  # which are ordinary torch on a GPU
+        torch.library.impl(f"shiftlearn::{name}", "cuda", _on_gpu(name, getattr(reference, name)))
 
 
 def _fake_sort_spikes(z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -248,3 +250,6 @@ torch.library.register_fake("shiftlearn::adjustments", _fake_adjustments)
 if cpu is not None:
     torch.library.impl("shiftlearn::fire", "cpu", cpu.fire)
     torch.library.impl("shiftlearn::adjustments", "cpu", _adjustments_on_cpu)
+torch.library.impl("shiftlearn::fire", "cuda", _on_gpu("fire", _fire))
+torch.library.impl("shiftlearn::adjustments", "cuda", _on_gpu("adjustments", _adjustments))
+sort_levels_on_gpu = _on_gpu("sort_levels", lambda levels, of_level: reference.sort_spikes(of_level[levels.long()]))
