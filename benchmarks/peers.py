@@ -239,7 +239,7 @@ def main() -> None:
             flush=True,
         )
     if options.out:
-        about = {"threads": options.threads, "torch": torch.__version__, "machine": platform.processor()}
+        about = {"threads": options.threads, "torch": torch.__version__, "machine": platform.processor() or platform.machine()}
         Path(options.out).write_text(json.dumps({"results": results, **about}, indent=2) + "\n")
     if options.plot:
         draw(results, options.plot)
