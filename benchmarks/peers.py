@@ -239,7 +239,8 @@ def main() -> None:
             flush=True,
         )
     if options.out:
-        about = {"threads": options.threads, "torch": torch.__version__, "machine": platform.processor() or platform.machine()}
+        machine = platform.processor() or platform.machine()
+        about = {"threads": options.threads, "torch": torch.__version__, "machine": machine}
         Path(options.out).write_text(json.dumps({"results": results, **about}, indent=2) + "\n")
     if options.plot:
         draw(results, options.plot)

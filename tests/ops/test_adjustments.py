@@ -108,6 +108,27 @@ def test_every_instruction_set(instruction_set: str, dtype: torch.dtype, shape: 
     assert np.abs(want).max() > 0
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("silent", [0.0, 0.2, 0.95])
+@pytest.mark.parametrize("outputs", [1, 5, 10, 16])
+def test_feedback_of_few_outputs(instruction_set: str, dtype: torch.dtype, silent: float, outputs: int) -> None:
+    """It has a kernel of its own: to the last bit the sums of more outputs, whose further errors are 0."""
+    lanes = {"baseline": 16, "avx2": 32, "avx512": 64}[instruction_set] // dtype.itemsize
+    if outputs > lanes:
+        pytest.skip(f"few are up to {lanes} here")
+    problem = random_dense(outputs, 9, 37, outputs, silent=silent).rounded(dtype)
+    events = Events(problem.events(dtype))
+    weight, f = problem.weight(dtype), torch.randn(9, outputs, dtype=dtype)
+    count = cpu.first_spike(*events, weight)[1]
+
+    def widened(x: Tensor) -> Tensor:
+        return torch.cat([x, torch.zeros(len(x), 200 - outputs, dtype=x.dtype)], 1)
+
+    got = cpu.feedback(*events, count, f, weight)
+    assert torch.equal(got, cpu.feedback(*events, widened(count), widened(f), widened(weight)))
+    assert got.abs().max() > 0 or silent > 0.9
+
+
 # ---------------------------------------------------------------------------------------------------- rules
 
 

@@ -234,6 +234,19 @@ def test_every_instruction_set(instruction_set: str, dtype: torch.dtype, shape: 
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("outputs", [1, 3, 8, 10, 16])
+def test_rows_side_by_side_are_rows_alone(instruction_set: str, dtype: torch.dtype, outputs: int) -> None:
+    """Few neurons are walked for some rows together, of unequal lengths here."""
+    problem = random_dense(outputs, 21, 40, outputs, silent=0.5)
+    shift = problem.weight(dtype)
+    together = cpu.first_spike(*Events(problem.events(dtype)), shift)
+    alone = [cpu.first_spike(*Events(Dense(z[None], problem.shift).events(dtype)), shift) for z in problem.z]
+    for x, rows in zip(together, zip(*alone, strict=True), strict=True):
+        assert torch.equal(x, torch.cat(rows))
+    assert 0 < together[0].isfinite().float().mean() < 1 or outputs == 1
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("engine", ENGINES)
 def test_rest_equals_walking_every_spike(engine: ModuleType, dtype: torch.dtype) -> None:
     """Sums at rest are differences of column sums: off by some eps·Σ|w|, here eight eps."""

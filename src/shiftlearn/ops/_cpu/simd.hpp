@@ -86,6 +86,14 @@ struct Simd {
     if constexpr (sizeof(T) == 4) return _mm512_reduce_add_ps((__m512)v);
     else return _mm512_reduce_add_pd((__m512d)v);
   }
+  // sum() of the lanes of `width` vectors, lane by lane and in its order. Overwrites them.
+  static V sum_of(V* v) {
+#pragma GCC unroll 8
+    for (int half = width / 2; half > 0; half /= 2)
+#pragma GCC unroll 8
+      for (int i = 0; i < half; ++i) v[i] += v[i + half];
+    return v[0];
+  }
 #else
   using K = M;
   static K first(int n) {
@@ -104,6 +112,10 @@ struct Simd {
     T total = 0;
     for (int i = 0; i < width; ++i) total += v[i];
     return total;
+  }
+  static V sum_of(V* v) {
+    for (int i = 1; i < width; ++i) v[0] += v[i];
+    return v[0];
   }
 #if defined(__AVX2__)
   static bool any(K k) { return !_mm256_testz_si256((__m256i)k, (__m256i)k); }

@@ -16,9 +16,65 @@ namespace {
 template <class T>
 struct Spikes { T* u; int32_t* count; T* drive; T* z; };
 
+// Where the walk of one vector of neurons has come to; the names are those of walk_row.
+template <class T>
+struct Progress {
+  typename Simd<T>::V total, excess;
+  typename Simd<T>::M count;
+  typename Simd<T>::K waiting;
+  T last;
+  int64_t k;
+};
+
+constexpr int kTogether = 8;  // rows
+
+// Walks rows for one vector of neurons, side by side: alone, each would wait for its last operation. Ends where a row
+// ends, or soon after all have fired.
+template <class T, bool FULL>
+void walk_together(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int tail, Progress<T>* rows) {
+  constexpr int NV = kTogether;
+  using S = Simd<T>;
+  const auto real = S::first(tail);
+  typename S::V total[NV], excess[NV];
+  typename S::M count[NV];
+  typename S::K waiting[NV];
+  T last[NV];
+  const T* z[NV];
+  const int32_t* channel[NV];
+  int64_t listed = e.inputs;
+  FOR_VECTORS {
+    total[v] = S::fill(-1);
+    excess[v] = typename S::V{};
+    count[v] = typename S::M{};
+    waiting[v] = real;
+    last[v] = 0;
+    z[v] = e.z + e.offsets[row + v];
+    channel[v] = e.channel + e.offsets[row + v];
+    listed = std::min(listed, e.listed(row + v));
+  }
+  const auto all_fired = [&]() __attribute__((always_inline)) {
+    auto any = waiting[0];
+    FOR_VECTORS any = any | waiting[v];
+    return !S::any(any);
+  };
+  int64_t k = 0;
+  for (; k < listed && (k % 4 || !all_fired()); ++k) {
+    FOR_VECTORS {
+      const auto next = excess[v] + total[v] * (z[v][k] - last[v]);
+      last[v] = z[v][k];
+      waiting[v] = S::without(waiting[v], next);
+      excess[v] = S::select(waiting[v], next, excess[v]);
+      total[v] = S::add(waiting[v], total[v], load_vector<T, 1, FULL>(shift + channel[v][k] * ld, 0, real));
+      count[v] = S::increment(waiting[v], count[v]);
+    }
+  }
+  FOR_VECTORS rows[v] = {total[v], excess[v], count[v], waiting[v], last[v], k};
+}
+
+// With `from`, which is of one vector, the walk goes on from there.
 template <class T, int NV, bool FULL>
 void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int tail, const T* sums, const T* delay,
-              std::vector<T>& times, Spikes<T> out) {
+              std::vector<T>& times, const Progress<T>* from, Spikes<T> out) {
   using S = Simd<T>;
   using V = typename S::V;
   using M = typename S::M;
@@ -61,24 +117,35 @@ void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int t
 
   T last = 0;
   int64_t k = 0;
-  // Until the first of the block fires: no masks.
-  for (; k < listed; ++k) {
-    const T dz = z[k] - last;
-    V next[NV], most = S::fill(-inf);
+  if (from) {
     FOR_VECTORS {
-      next[v] = excess[v] + total[v] * dz;
-      most = next[v] > most ? next[v] : most;  // NaN (an overflow) does not count
+      total[v] = from->total;
+      excess[v] = from->excess;
+      count[v] = from->count;
+      waiting[v] = from->waiting;
     }
-    if (S::any(S::not_negative(most))) break;
-    if (far) ask_ahead<NV>(shift, ld, channel, k, listed);
-    last = z[k];
-    const T* w = shift + channel[k] * ld;
-    FOR_VECTORS {
-      excess[v] = next[v];
-      total[v] += load_vector<T, NV, FULL>(w, v, real);
+    last = from->last;
+    k = from->k;
+  } else {
+    // Until the first of the block fires: no masks.
+    for (; k < listed; ++k) {
+      const T dz = z[k] - last;
+      V next[NV], most = S::fill(-inf);
+      FOR_VECTORS {
+        next[v] = excess[v] + total[v] * dz;
+        most = next[v] > most ? next[v] : most;  // NaN (an overflow) does not count
+      }
+      if (S::any(S::not_negative(most))) break;
+      if (far) ask_ahead<NV>(shift, ld, channel, k, listed);
+      last = z[k];
+      const T* w = shift + channel[k] * ld;
+      FOR_VECTORS {
+        excess[v] = next[v];
+        total[v] += load_vector<T, NV, FULL>(w, v, real);
+      }
     }
+    FOR_VECTORS count[v] = M{} + I(k);
   }
-  FOR_VECTORS count[v] = M{} + I(k);
   // From then on: no branches, which would seldom be foreseen.
   for (; k < listed && (k % 4 || !all_fired()); ++k) {
     if (far) ask_ahead<NV>(shift, ld, channel, k, listed);
@@ -155,10 +222,14 @@ void first_spike(const Events<T>& e, const T* shift, const T* delay, int64_t out
       const Block block = blocks[task / chunks];
       const int64_t begin = task % chunks * chunk, end = std::min(begin + chunk, e.rows);
       specialise<T>(block, [&](auto nv, auto full) {
+        Progress<T> progress[kTogether];
         for (int64_t row = begin; row < end; ++row) {
-          const int64_t at = row * outputs + block.begin;
+          const int64_t at = row * outputs + block.begin, within = row % kTogether;
+          const bool together = nv() == 1 && row - within + kTogether <= end;
+          if (together && within == 0)
+            walk_together<T, full()>(e, row, shift + block.begin, outputs, block.tail, progress);
           walk_row<T, nv(), full()>(e, row, shift + block.begin, outputs, block.tail, sums.data() + block.begin,
-                                    delay ? delay + block.begin : nullptr, times,
+                                    delay ? delay + block.begin : nullptr, times, together ? progress + within : nullptr,
                                     {u + at, count + at, drive + at, delay ? z + at : nullptr});
         }
       });
