@@ -13,9 +13,16 @@ namespace {
 // Vectors of a block of columns, at most: what the registers hold of a walk's or an adjustment's state.
 constexpr int kWalkVectors = VECTOR_BYTES == 64 ? 5 : 3;
 constexpr int kAdjustVectors = VECTOR_BYTES == 64 ? 4 : 3;
+constexpr int kPairVectors = VECTOR_BYTES == 64 ? 2 : 4;
+constexpr int kFeedbackVectors = 6;
 
 // Columns [begin, begin + width), as `vectors` vectors of which the last holds `tail` real lanes.
-struct Block { int64_t begin; int vectors; int tail; };
+struct Block {
+  int64_t begin;
+  int vectors, tail;
+  template <class T>
+  int64_t columns() const { return (vectors - 1) * Simd<T>::width + tail; }
+};
 
 // As few as there can be, of `most` vectors at most each, but the same number to every thread.
 template <class T>
@@ -33,22 +40,14 @@ std::vector<Block> column_blocks(int64_t outputs, int64_t most, int threads = 1)
   return result;
 }
 
-// Calls f with the block's number of vectors as a compile-time constant, and whether the last one is full.
-template <class T, class F>
+// Calls f with the block's number of vectors, at most MOST, as a compile-time constant, and whether the last one is full.
+template <class T, int MOST, class F>
 void specialise(const Block& block, F&& f) {
-  const auto with = [&](auto vectors) {
-    if (block.tail == Simd<T>::width) f(vectors, std::true_type{});
-    else f(vectors, std::false_type{});
-  };
-  switch (block.vectors) {
-    case 1: with(std::integral_constant<int, 1>{}); break;
-    case 2: with(std::integral_constant<int, 2>{}); break;
-    case 3: with(std::integral_constant<int, 3>{}); break;
-#if VECTOR_BYTES == 64
-    case 4: with(std::integral_constant<int, 4>{}); break;
-    case 5: with(std::integral_constant<int, 5>{}); break;
-#endif
-  }
+  constexpr std::integral_constant<int, MOST> vectors;
+  if constexpr (MOST > 1)
+    if (block.vectors < MOST) return specialise<T, MOST - 1>(block, f);
+  if (block.tail == Simd<T>::width) f(vectors, std::true_type{});
+  else f(vectors, std::false_type{});
 }
 
 // Vector v of NV at p; only the last can be partial. `real` is the set of its real lanes.

@@ -100,7 +100,7 @@ struct FewOutputs {
 template <class T>
 void feedback(const Events<T>& e, const int32_t* count, const T* f, const T* weight, int64_t outputs, T* result,
               int threads) {
-  const auto blocks = column_blocks<T>(outputs, kAdjustVectors);
+  const auto blocks = column_blocks<T>(outputs, kFeedbackVectors);
   // Each chunk of rows reads all weights: as large as leaves every thread some.
   const int64_t chunk = std::max<int64_t>(8, e.rows / (4 * threads)), chunks = (e.rows + chunk - 1) / chunk;
   const bool few = outputs <= Simd<T>::width;
@@ -118,7 +118,7 @@ void feedback(const Events<T>& e, const int32_t* count, const T* f, const T* wei
     const auto send_rows = [&](int64_t begin, int64_t end) {
       std::fill_n(result + begin * e.inputs, (end - begin) * e.inputs, T(0));
       for (const Block& block : blocks)
-        specialise<T>(block, [&](auto nv, auto full) {
+        specialise<T, kFeedbackVectors>(block, [&](auto nv, auto full) {
           for (int64_t row = begin; row < end; ++row) {
             const int64_t at = row * outputs + block.begin;
             send_row<T, nv(), full()>(e, row, count + at, f + at, weight + block.begin, outputs, block.tail, unlisted,

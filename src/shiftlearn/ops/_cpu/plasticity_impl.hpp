@@ -6,74 +6,25 @@
 
 #include "blocks.hpp"
 #include "kernels.hpp"
+#include "pairs.hpp"
 #include "simd.hpp"
 
 namespace shiftlearn {
 namespace {
 
-constexpr int64_t kNearby = 256 << 10;  // bytes of adjustments that stay in a core's own cache
-
-// The events of all rows, sorted into tiles of channels so that a tile's adjustments stay nearby; within a tile row by
-// row, and in each in time order.
-template <class T>
-struct Tiles {
-  struct Spike { T z; int32_t channel; int32_t position; };  // channel within the tile, position within the row
-  int bits;                                                 // a tile has 1 << bits channels
-  int64_t count;
-  std::vector<Spike> spikes;
-  std::vector<int64_t> begin;  // of (tile, row), row fastest; and the end
-
-  // For adjustments of `bytes` a channel.
-  Tiles(const Events<T>& e, int64_t bytes) : bits(4) {
-    while ((bytes << (bits + 1)) <= kNearby) ++bits;
-    count = std::max<int64_t>((e.inputs + (int64_t(1) << bits) - 1) >> bits, 1);
-    if (count == 1) return;
-    begin.assign(count * e.rows + 1, 0);
-    spikes.resize(e.offsets[e.rows] - e.offsets[0]);
-  }
-
-  // Calls f with the number of spikes that a row has in a tile, and a function from their number to the Spike.
-  template <class F>
-  void with_row(const Events<T>& e, int64_t tile, int64_t row, F&& f) const {
-    if (count == 1) {
-      const T* z = e.z + e.offsets[row];
-      const int32_t* channel = e.channel + e.offsets[row];
-      f(e.listed(row), [=](int64_t k) { return Spike{z[k], channel[k], int32_t(k)}; });
-    } else {
-      const int64_t* at = begin.data() + tile * e.rows + row;
-      const Spike* first = spikes.data() + at[0];
-      f(at[1] - at[0], [=](int64_t i) { return first[i]; });
-    }
-  }
-
-  // Called by every thread of a team.
-  void sort(const Events<T>& e, Failure& failure) {
-    if (count == 1) return;
-#pragma omp for schedule(static)
-    for (int64_t row = 0; row < e.rows; ++row) {
-      const int32_t* channel = e.channel + e.offsets[row];
-      for (int64_t k = 0, end = e.listed(row); k < end; ++k) ++begin[(channel[k] >> bits) * e.rows + row + 1];
-    }
-#pragma omp single
-    for (int64_t i = 0; i < count * e.rows; ++i) begin[i + 1] += begin[i];
-#pragma omp for schedule(static)
-    for (int64_t row = 0; row < e.rows; ++row) failure.guard([&] {
-      std::vector<int64_t> next(count);
-      for (int64_t tile = 0; tile < count; ++tile) next[tile] = begin[tile * e.rows + row];
-      const T* z = e.z + e.offsets[row];
-      const int32_t* channel = e.channel + e.offsets[row];
-      for (int64_t k = 0, end = e.listed(row); k < end; ++k)
-        spikes[next[channel[k] >> bits]++] = {z[k], channel[k] & ((1 << bits) - 1), int32_t(k)};
-    });
-  }
-};
+constexpr int64_t kManyVectors = 12;      // of columns, from where sorting events by channel pays
+constexpr int64_t kNearby = 256 << 10;    // bytes of adjustments that stay in a core's own cache
 
 // A row's coefficients for the columns of a block, and the causal sets that they are for.
 template <class T, int NV>
 struct Terms {
   typename Simd<T>::V a[NV], c[NV];
   typename Simd<T>::M cause[NV];
-  typename Simd<T>::I most;  // the largest of the counts
+
+  // Of vector v: the sum, plus what the event at a position of the row adds to it.
+  typename Simd<T>::V add_to(typename Simd<T>::V sum, int v, T z, typename Simd<T>::I position) const {
+    return Simd<T>::add(Simd<T>::greater(cause[v], position), sum, a[v] * z - c[v]);
+  }
 };
 
 // Of the terms, what every channel gets at rest goes to `common`.
@@ -81,19 +32,15 @@ template <class T, int NV, bool FULL>
 Terms<T, NV> terms_of(const Events<T>& e, int64_t row, const int32_t* count, const T* a, const T* c, int tail,
                       typename Simd<T>::V* common) {
   using S = Simd<T>;
-  using I = typename S::I;
   const auto real = S::first(tail);
   Terms<T, NV> t;
-  t.most = 0;
   FOR_VECTORS {
-    const int lanes = v + 1 == NV ? tail : S::width;
     t.a[v] = load_vector<T, NV, FULL>(a, v, real);
     t.c[v] = load_vector<T, NV, FULL>(c, v, real);
-    t.cause[v] = S::load_count(count + v * S::width, lanes);
-    for (int i = 0; i < lanes; ++i) t.most = std::max<I>(t.most, count[v * S::width + i]);
+    t.cause[v] = S::load_count(count + v * S::width, v + 1 == NV ? tail : S::width);
   }
-  const I listed = I(e.listed(row));
-  if (t.most > listed && e.has_rest(row, listed)) {
+  const int64_t listed = e.listed(row);
+  if (e.has_rest(row, listed)) {
     // The listed channels get a·z − c; `common` gives every channel a·rest − c, so their own share is a·(z − rest).
     const auto rest = S::fill(e.rest[row]);
     FOR_VECTORS {
@@ -104,44 +51,18 @@ Terms<T, NV> terms_of(const Events<T>& e, int64_t row, const int32_t* count, con
   return t;
 }
 
-// Adds a row's adjustments to the tile `sum` (channels × NV vectors), without what every channel gets.
-// spike(i) is the i-th of `spikes` spikes: its time, its channel within the tile, and its position in the row.
-template <class T, int NV, class F>
-void adjust_row(int64_t spikes, F&& spike, const Terms<T, NV>& t, T* sum) {
-  using S = Simd<T>;
-  typename S::V a[NV], c[NV];
-  typename S::M cause[NV];
-  FOR_VECTORS {
-    a[v] = t.a[v];
-    c[v] = t.c[v];
-    cause[v] = t.cause[v];
-  }
-  for (int64_t i = 0; i < spikes; ++i) {
-    const auto [now, channel, position] = spike(i);
-    if (position >= t.most) break;
-    T* w = sum + channel * int64_t(NV * S::width);
-    FOR_VECTORS {
-      const auto term = S::keep(S::greater(cause[v], position), a[v] * now - c[v]);
-      S::store(w + v * S::width, S::load(w + v * S::width) + term);
-    }
-  }
-}
-
+// By row: a row's events one by one, each adding to what its channel has. Rows are shared out in the same parts on any
+// number of threads, so that sums do not depend on it. For few columns.
 template <class T>
-void plasticity(const Events<T>& e, const int32_t* count, const T* a, const T* c, int64_t outputs, T* result,
-                int threads) {
+void plasticity_by_row(const Events<T>& e, const int32_t* count, const T* a, const T* c, int64_t outputs, T* result,
+                       int threads) {
   using S = Simd<T>;
-  const auto blocks = column_blocks<T>(outputs, kAdjustVectors, threads);
-  const int64_t size = e.inputs * outputs;
-  // Few columns: share out the rows too, always into the same parts, so that sums do not depend on the threads.
-  const int64_t parts = outputs >= 8 * kAdjustVectors * S::width ? 1 : std::clamp<int64_t>(e.rows / 16, 1, 8);
+  const auto blocks = column_blocks<T>(outputs, kAdjustVectors);
+  const int64_t size = e.inputs * outputs, parts = std::clamp<int64_t>(e.rows / 16, 1, 8);
   std::vector<T> partial((parts - 1) * size);
-  Tiles<T> tiles(e, (blocks.empty() ? 1 : blocks[0].vectors) * sizeof(typename S::V));
   Failure failure;
-  const int team = useful_threads(threads, (e.offsets[e.rows] + e.inputs) * outputs);
-#pragma omp parallel num_threads(team)
+#pragma omp parallel num_threads(threads)
   {
-    tiles.sort(e, failure);
     // kept, since fresh memory costs page faults
     static thread_local std::vector<T> sum;
 #pragma omp for schedule(static)
@@ -149,25 +70,24 @@ void plasticity(const Events<T>& e, const int32_t* count, const T* a, const T* c
       const Block block = blocks[task / parts];
       const int64_t part = task % parts, first = part * e.rows / parts, last = (part + 1) * e.rows / parts;
       T* target = (part ? partial.data() + (part - 1) * size : result) + block.begin;
-      specialise<T>(block, [&](auto nv, auto full) {
+      specialise<T, kAdjustVectors>(block, [&](auto nv, auto full) {
         constexpr int NV = nv(), ld = NV * S::width;
         typename S::V common[NV] = {};
-        std::vector<Terms<T, NV>> terms;
-        terms.reserve(last - first);
+        sum.assign(e.inputs * ld, T(0));
         for (int64_t row = first; row < last; ++row) {
           const int64_t at = row * outputs + block.begin;
-          terms.push_back(terms_of<T, NV, full()>(e, row, count + at, a + at, c + at, block.tail, common));
+          const auto t = terms_of<T, NV, full()>(e, row, count + at, a + at, c + at, block.tail, common);
+          const T* z = e.z + e.offsets[row];
+          const int32_t* channel = e.channel + e.offsets[row];
+          const int64_t spikes = spikes_in_causal_sets(e, row, count + at, block.columns<T>());
+          for (int64_t k = 0; k < spikes; ++k) {
+            T* w = sum.data() + channel[k] * int64_t(ld);
+            FOR_VECTORS S::store(w + v * S::width, t.add_to(S::load(w + v * S::width), v, z[k], k));
+          }
         }
-        for (int64_t tile = 0; tile < tiles.count; ++tile) {
-          const int64_t from = tile << tiles.bits, channels = std::min(e.inputs - from, int64_t(1) << tiles.bits);
-          sum.assign(channels * ld, T(0));
-          for (int64_t row = first; row < last; ++row) tiles.with_row(e, tile, row, [&](int64_t spikes, auto&& spike) {
-            adjust_row(spikes, spike, terms[row - first], sum.data());
-          });
-          for (int64_t i = 0; i < channels; ++i)
-            FOR_VECTORS store_vector<T, NV, full()>(target + (from + i) * outputs, v, S::first(block.tail),
-                                                    S::load(&sum[i * ld + v * S::width]) + common[v]);
-        }
+        for (int64_t i = 0; i < e.inputs; ++i)
+          FOR_VECTORS store_vector<T, NV, full()>(target + i * outputs, v, S::first(block.tail),
+                                                  S::load(&sum[i * ld + v * S::width]) + common[v]);
       });
     });
 #pragma omp for schedule(static)
@@ -176,6 +96,76 @@ void plasticity(const Events<T>& e, const int32_t* count, const T* a, const T* c
         for (int64_t j = 0; j < outputs; ++j) result[i * outputs + j] += partial[part * size + i * outputs + j];
   }
   failure.rethrow();
+}
+
+// By channel: what two channels get stays in registers while their events of all rows go by, and the rows' terms stay
+// nearby. Events have to be sorted for it, which pays for many columns.
+template <class T>
+void plasticity_by_channel(const Events<T>& e, const int32_t* count, const T* a, const T* c, int64_t outputs, T* result,
+                           int threads) {
+  using S = Simd<T>;
+  const auto blocks = column_blocks<T>(outputs, kPairVectors, threads);
+  PairLists<T> lists(e);
+  const int64_t width = blocks.empty() ? 1 : blocks[0].vectors * sizeof(typename S::V);
+  const int64_t of_tile = std::max<int64_t>(kNearby / (2 * width), 1), tiles = (lists.pairs + of_tile - 1) / of_tile;
+  Failure failure;
+#pragma omp parallel num_threads(threads)
+  {
+#pragma omp for schedule(static)
+    for (int64_t chunk = 0; chunk < lists.chunks; ++chunk)
+      failure.guard([&] { lists.sort(e, count, outputs, chunk); });
+#pragma omp for schedule(static)
+    for (int64_t task = 0; task < int64_t(blocks.size()) * tiles; ++task) failure.guard([&] {
+      const Block block = blocks[task / tiles];
+      const int64_t first = task % tiles * of_tile, last = std::min(first + of_tile, lists.pairs);
+      specialise<T, kPairVectors>(block, [&](auto nv, auto full) {
+        constexpr int NV = nv();
+        constexpr bool FULL = full();
+        const auto real = S::first(block.tail);
+        typename S::V common[NV] = {};
+        std::vector<Terms<T, NV>> terms;
+        terms.reserve(e.rows);
+        for (int64_t row = 0; row < e.rows; ++row) {
+          const int64_t at = row * outputs + block.begin;
+          terms.push_back(terms_of<T, NV, FULL>(e, row, count + at, a + at, c + at, block.tail, common));
+        }
+        for (int64_t chunk = 0; chunk < lists.chunks; ++chunk)
+          for (int64_t i = first; i < last; ++i) {
+            const bool both = 2 * i + 1 < e.inputs;
+            T* target[2] = {result + 2 * i * outputs + block.begin, result + (2 * i + both) * outputs + block.begin};
+            typename S::V even[NV] = {}, odd[NV] = {};
+            if (chunk > 0) FOR_VECTORS {
+              even[v] = load_vector<T, NV, FULL>(target[0], v, real);
+              odd[v] = load_vector<T, NV, FULL>(target[1], v, real);
+            }
+            lists.for_pair(chunk, i, [&](const Pair<T>& pair) __attribute__((always_inline)) {
+              const Terms<T, NV>& t = terms[pair.row];
+              FOR_VECTORS {
+                even[v] = t.add_to(even[v], v, pair.z[0], pair.position[0]);
+                odd[v] = t.add_to(odd[v], v, pair.z[1], pair.position[1]);
+              }
+            });
+            if (chunk + 1 == lists.chunks) FOR_VECTORS {
+              even[v] += common[v];
+              odd[v] += common[v];
+            }
+            FOR_VECTORS {
+              if (both) store_vector<T, NV, FULL>(target[1], v, real, odd[v]);
+              store_vector<T, NV, FULL>(target[0], v, real, even[v]);
+            }
+          }
+      });
+    });
+  }
+  failure.rethrow();
+}
+
+template <class T>
+void plasticity(const Events<T>& e, const int32_t* count, const T* a, const T* c, int64_t outputs, T* result,
+                int threads) {
+  const bool many = outputs >= kManyVectors * Simd<T>::width || e.inputs * VECTOR_BYTES > kNearby;
+  const int team = useful_threads(threads, (e.offsets[e.rows] + e.inputs) * outputs);
+  (many ? plasticity_by_channel<T> : plasticity_by_row<T>)(e, count, a, c, outputs, result, team);
 }
 
 }  // namespace

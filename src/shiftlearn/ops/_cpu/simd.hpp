@@ -41,6 +41,7 @@ struct Simd {
   // A set of lanes, K: bits where the machine has mask registers, else all-ones and all-zero lanes. &, | and ~ work.
   // Comparisons with NaN are false.
 #if defined(__AVX512F__)
+  static constexpr bool free_masks = true;  // an addition may leave lanes out at no cost
   using K = std::conditional_t<sizeof(T) == 4, __mmask16, __mmask8>;
   static K first(int n) { return K((1u << n) - 1); }
   static bool any(K k) { return k != 0; }
@@ -86,15 +87,8 @@ struct Simd {
     if constexpr (sizeof(T) == 4) return _mm512_reduce_add_ps((__m512)v);
     else return _mm512_reduce_add_pd((__m512d)v);
   }
-  // sum() of the lanes of `width` vectors, lane by lane and in its order. Overwrites them.
-  static V sum_of(V* v) {
-#pragma GCC unroll 8
-    for (int half = width / 2; half > 0; half /= 2)
-#pragma GCC unroll 8
-      for (int i = 0; i < half; ++i) v[i] += v[i + half];
-    return v[0];
-  }
 #else
+  static constexpr bool free_masks = false;
   using K = M;
   static K first(int n) {
     M index{};
@@ -107,17 +101,18 @@ struct Simd {
   static V add(K k, V a, V b) { return a + keep(k, b); }
   static M increment(K k, M m) { return m - k; }
   static K greater(M m, I k) { return m > k; }
-  static M select(K k, M a, M b) { return (a & k) | (b & ~k); }
-  static T sum(V v) {
-    T total = 0;
-    for (int i = 0; i < width; ++i) total += v[i];
-    return total;
-  }
-  static V sum_of(V* v) {
-    for (int i = 1; i < width; ++i) v[0] += v[i];
-    return v[0];
-  }
+  static M select(K k, M a, M b) { return k < 0 ? a : b; }
 #if defined(__AVX2__)
+  static T sum(V v) {
+    if constexpr (sizeof(T) == 4) {
+      __m128 x = _mm_add_ps(_mm256_castps256_ps128((__m256)v), _mm256_extractf128_ps((__m256)v, 1));
+      x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+      return _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)));
+    } else {
+      const __m128d x = _mm_add_pd(_mm256_castpd256_pd128((__m256d)v), _mm256_extractf128_pd((__m256d)v, 1));
+      return _mm_cvtsd_f64(_mm_add_sd(x, _mm_unpackhi_pd(x, x)));
+    }
+  }
   static bool any(K k) { return !_mm256_testz_si256((__m256i)k, (__m256i)k); }
   static V load(const T* p, K k) {
     if constexpr (sizeof(T) == 4) return (V)_mm256_maskload_ps(p, (__m256i)k);
@@ -128,6 +123,11 @@ struct Simd {
     else _mm256_maskstore_pd(p, (__m256i)k, (__m256d)v);
   }
 #else
+  static T sum(V v) {
+    for (int half = width / 2; half > 0; half /= 2)
+      for (int i = 0; i < half; ++i) v[i] += v[i + half];
+    return v[0];
+  }
   static bool any(K k) {
     I all = 0;
     for (int i = 0; i < width; ++i) all |= k[i];
@@ -145,6 +145,15 @@ struct Simd {
   }
 #endif
 #endif
+  // sum(), which adds the upper half to the lower until one lane is left, of the lanes of `width` vectors. Overwrites
+  // them.
+  static V sum_of(V* v) {
+#pragma GCC unroll 8
+    for (int half = width / 2; half > 0; half /= 2)
+#pragma GCC unroll 8
+      for (int i = 0; i < half; ++i) v[i] += v[i + half];
+    return v[0];
+  }
   // p[k + more] of every lane's k.
   static V gather(const T* p, M k, int more = 0) {
 #if defined(__AVX512F__)

@@ -18,35 +18,53 @@ using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
 template <class T>
 struct Spike { Bits<T> key; int32_t channel; };
 
-constexpr int64_t kFew = 32;
+constexpr int64_t kFew = 32, kMany = 8192;  // spikes
+constexpr int kDigit = 10;                   // bits of a digit, at most
+
+// Stable, ascending by key. False, with a part of the work done, if spikes would have to move more than `most` places.
+template <class T>
+bool insertion_sort(std::vector<Spike<T>>& spikes, int64_t n, int64_t most) {
+  for (int64_t i = 1; i < n; ++i) {
+    const Spike<T> spike = spikes[i];
+    int64_t at = i;
+    for (; at > 0 && spikes[at - 1].key > spike.key; --at) spikes[at] = spikes[at - 1];
+    spikes[at] = spike;
+    if ((most -= i - at) < 0) return false;
+  }
+  return true;
+}
+
+// Stable, ascending by bits [low, high) of the key. The result ends up in `spikes`.
+template <class T>
+void radix_sort(std::vector<Spike<T>>& spikes, std::vector<Spike<T>>& spare, int64_t n, int low, int high) {
+  const int passes = (high - low + kDigit - 1) / kDigit;
+  const int digit = passes ? (high - low + passes - 1) / passes : 0;
+  const Bits<T> mask = (Bits<T>(1) << digit) - 1;
+  uint32_t start[7][(1 << kDigit) + 1];  // of each pass: where the spikes with a given digit go
+  std::memset(start, 0, passes * sizeof start[0]);
+  for (int64_t i = 0; i < n; ++i)
+    for (int pass = 0; pass < passes; ++pass) ++start[pass][((spikes[i].key >> (low + pass * digit)) & mask) + 1];
+  for (int pass = 0; pass < passes; ++pass) {
+    uint32_t* place = start[pass];
+    for (Bits<T> d = 0; d < mask; ++d) place[d + 1] += place[d];
+    for (int64_t i = 0; i < n; ++i) spare[place[(spikes[i].key >> (low + pass * digit)) & mask]++] = spikes[i];
+    std::swap(spikes, spare);
+  }
+}
 
 // Stable, ascending by key; keys lie in 0 … largest. The result ends up in `spikes`.
 template <class T>
-void radix_sort(std::vector<Spike<T>>& spikes, std::vector<Spike<T>>& spare, int64_t n, Bits<T> largest) {
+void sort_by_key(std::vector<Spike<T>>& spikes, std::vector<Spike<T>>& spare, int64_t n, Bits<T> largest) {
   if (n <= kFew) {  // counting would cost more than it saves
-    for (int64_t i = 1; i < n; ++i) {
-      const Spike<T> spike = spikes[i];
-      int64_t at = i;
-      for (; at > 0 && spikes[at - 1].key > spike.key; --at) spikes[at] = spikes[at - 1];
-      spikes[at] = spike;
-    }
+    insertion_sort<T>(spikes, n, n * n);
     return;
   }
   int bits = 0;
   while (bits < int(8 * sizeof(T)) && (largest >> bits) != 0) ++bits;
-  const int passes = (bits + 8) / 9;
-  const int digit = passes ? (bits + passes - 1) / passes : 0;
-  const Bits<T> mask = (Bits<T>(1) << digit) - 1;
-  uint32_t start[8][513];  // of each pass: where the spikes with a given digit go
-  std::memset(start, 0, passes * sizeof start[0]);
-  for (int64_t i = 0; i < n; ++i)
-    for (int pass = 0; pass < passes; ++pass) ++start[pass][((spikes[i].key >> (pass * digit)) & mask) + 1];
-  for (int pass = 0; pass < passes; ++pass) {
-    uint32_t* place = start[pass];
-    for (Bits<T> d = 0; d < mask; ++d) place[d + 1] += place[d];
-    for (int64_t i = 0; i < n; ++i) spare[place[(spikes[i].key >> (pass * digit)) & mask]++] = spikes[i];
-    std::swap(spikes, spare);
-  }
+  // The upper 20 bits tell almost all spikes of a row apart, unless they lie very close together.
+  const int low = n <= kMany ? std::max(bits - 2 * kDigit, 0) : 0;
+  radix_sort<T>(spikes, spare, n, low, bits);
+  if (low > 0 && !insertion_sort<T>(spikes, n, 8 * n)) radix_sort<T>(spikes, spare, n, 0, bits);
 }
 
 template <class T>
@@ -69,7 +87,7 @@ bool sort_row(const T* dense, int64_t inputs, T* z, int32_t* channel, T* rest, s
     spikes[n] = {Bits<T>(key - earliest), int32_t(i)};
     n += key < latest;  // the tied group of last spikes, or the silent ones, become rest
   }
-  radix_sort<T>(spikes, spare, n, latest - earliest);
+  sort_by_key<T>(spikes, spare, n, latest - earliest);
   for (int64_t i = 0; i < n; ++i) {
     const Bits<T> key = spikes[i].key + earliest;
     std::memcpy(z + i, &key, sizeof key);

@@ -84,7 +84,8 @@ void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int t
   const auto real = S::first(tail);
   // With S = Σ w − θ and N = Σ w z of the inputs so far, the potential exceeds threshold by excess / z, where
   // excess = S z − N, below 0 until the neuron fires. Between inputs it drifts by S dz; an input adds to S and leaves it
-  // as it is. A neuron that has fired takes part no more, so that its S and excess stay those of its causal set.
+  // as it is, so that tied inputs (pixels of one grey) need no drift between them. A neuron that has fired takes part no
+  // more, so that its S and excess stay those of its causal set.
   V total[NV], excess[NV];
   M count[NV];
   K waiting[NV];
@@ -94,14 +95,19 @@ void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int t
     count[v] = M{};
     waiting[v] = v + 1 < NV ? S::first(S::width) : real;
   }
-  const T* z = e.z + e.offsets[row];
   const int32_t* channel = e.channel + e.offsets[row];
   const int64_t listed = e.listed(row);
   const bool has_rest = e.has_rest(row, listed);
   const T rest = e.rest[row];
+  times.resize(listed + 3);  // times[k]: when the k-th input came, so that what follows needs no branches
+  times[0] = 0;
+  std::copy_n(e.z + e.offsets[row], listed, times.begin() + 1);
+  times[listed + 1] = has_rest ? rest : inf;
+  times[listed + 2] = inf;
+  const T* z = times.data() + 1;
   const bool far = is_far(e, ld);
 
-  // Lets dz pass: those that reach threshold fire. Tied inputs join the causal set together, as nobody fires at dz = 0.
+  // Lets dz pass: those that reach threshold fire.
   const auto drift = [&](T dz) __attribute__((always_inline)) {
     FOR_VECTORS {
       const V next = excess[v] + total[v] * dz;
@@ -117,6 +123,17 @@ void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int t
 
   T last = 0;
   int64_t k = 0;
+  // Calls f with the weights of the k-th input and, where three more are tied with it, of all of these. (Ends of shorter
+  // runs would be foreseen too seldom.)
+  const auto for_tied = [&](auto&& f) __attribute__((always_inline)) {
+    const auto next = [&]() __attribute__((always_inline)) {
+      if (far) ask_ahead<NV>(shift, ld, channel, k, listed);
+      f(shift + channel[k++] * ld);
+    };
+    next();
+    if (z[k + 2] == last)
+      while (z[k] == last) next();
+  };
   if (from) {
     FOR_VECTORS {
       total[v] = from->total;
@@ -128,7 +145,7 @@ void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int t
     k = from->k;
   } else {
     // Until the first of the block fires: no masks.
-    for (; k < listed; ++k) {
+    while (k < listed) {
       const T dz = z[k] - last;
       V next[NV], most = S::fill(-inf);
       FOR_VECTORS {
@@ -136,25 +153,39 @@ void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int t
         most = next[v] > most ? next[v] : most;  // NaN (an overflow) does not count
       }
       if (S::any(S::not_negative(most))) break;
-      if (far) ask_ahead<NV>(shift, ld, channel, k, listed);
       last = z[k];
-      const T* w = shift + channel[k] * ld;
-      FOR_VECTORS {
-        excess[v] = next[v];
-        total[v] += load_vector<T, NV, FULL>(w, v, real);
-      }
+      FOR_VECTORS excess[v] = next[v];
+      for_tied([&](const T* w) __attribute__((always_inline)) {
+        FOR_VECTORS total[v] += load_vector<T, NV, FULL>(w, v, real);
+      });
     }
     FOR_VECTORS count[v] = M{} + I(k);
   }
-  // From then on: no branches, which would seldom be foreseen.
-  for (; k < listed && (k % 4 || !all_fired()); ++k) {
-    if (far) ask_ahead<NV>(shift, ld, channel, k, listed);
-    drift(z[k] - last);
-    last = z[k];
-    const T* w = shift + channel[k] * ld;
+  // From then on few branches, which would seldom be foreseen. Without free masks, all go on in `potential` and `sum`,
+  // and `excess` and `total` keep what they were when a neuron fired.
+  V potential[NV], sum[NV];
+  FOR_VECTORS {
+    potential[v] = excess[v];
+    sum[v] = total[v];
+  }
+  for (int turn = 0; k < listed && (turn % 4 || !all_fired()); ++turn) {
+    const T dz = z[k] - last;
     FOR_VECTORS {
-      total[v] = S::add(waiting[v], total[v], load_vector<T, NV, FULL>(w, v, real));
-      count[v] = S::increment(waiting[v], count[v]);
+      potential[v] = S::free_masks ? excess[v] + total[v] * dz : potential[v] + sum[v] * dz;
+      waiting[v] = S::without(waiting[v], potential[v]);
+      excess[v] = S::select(waiting[v], potential[v], excess[v]);
+    }
+    last = z[k];
+    for_tied([&](const T* w) __attribute__((always_inline)) {
+      FOR_VECTORS {
+        const V more = load_vector<T, NV, FULL>(w, v, real);
+        if (S::free_masks) total[v] = S::add(waiting[v], total[v], more);
+        else sum[v] += more;
+      }
+    });
+    FOR_VECTORS {
+      if (!S::free_masks) total[v] = S::select(waiting[v], sum[v], total[v]);
+      count[v] = S::select(waiting[v], M{} + I(k), count[v]);
     }
   }
   if (has_rest && !all_fired()) {
@@ -166,10 +197,6 @@ void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int t
   }
   // With no input to come, whoever has positive drive fires; the others stay silent.
 
-  times.assign(listed + 3, inf);  // times[k]: when the k-th input came, so that what follows needs no branches
-  times[0] = 0;
-  std::copy_n(z, listed, times.begin() + 1);
-  if (has_rest) times[listed + 1] = rest;
   FOR_VECTORS {
     const V from = S::gather(times.data(), count[v]), until = S::gather(times.data(), count[v], 1);
     V u = (total[v] * from - excess[v]) / total[v];
@@ -184,17 +211,46 @@ void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int t
   }
 }
 
+// Rows begin … end − 1 of a chunk, which begins at a multiple of kTogether.
+template <class T, int NV, bool FULL>
+void walk_rows(const Events<T>& e, int64_t begin, int64_t end, const T* weight, int64_t ld, int tail, const T* sums,
+               const T* delay, std::vector<T>& times, int64_t outputs, Spikes<T> out) {
+  Progress<T> progress[kTogether];
+  for (int64_t row = begin; row < end; ++row) {
+    const int64_t at = row * outputs, within = row % kTogether;
+    const bool together = NV == 1 && row - within + kTogether <= end;
+    if (together && within == 0) walk_together<T, FULL>(e, row, weight, ld, tail, progress);
+    walk_row<T, NV, FULL>(e, row, weight, ld, tail, sums, delay, times, together ? progress + within : nullptr,
+                          {out.u + at, out.count + at, out.drive + at, delay ? out.z + at : nullptr});
+  }
+}
+
+// A block's columns, row after row.
 template <class T>
-void column_sums(const T* shift, int64_t inputs, int64_t ld, int columns, T* sums) {
-  std::vector<double> total(columns, 0.0);
+const T* pack(const T* shift, int64_t inputs, int64_t ld, const Block& block, T* strip) {
+  specialise<T, kWalkVectors>(block, [&](auto nv, auto full) {
+    constexpr int NV = nv(), width = Simd<T>::width;
+    const auto real = Simd<T>::first(block.tail);
+    for (int64_t i = 0; i < inputs; ++i)
+      FOR_VECTORS Simd<T>::store(strip + (i * NV + v) * width, load_vector<T, NV, full()>(shift + i * ld, v, real));
+  });
+  return strip;
+}
+
+// The sum of each of a block's columns, in double precision.
+template <class T>
+void column_sums(const T* shift, int64_t inputs, int64_t ld, const Block& block, T* sums) {
+  double total[kWalkVectors * Simd<T>::width] = {};
+  const int64_t columns = block.columns<T>();
   for (int64_t i = 0; i < inputs; ++i)
-    for (int j = 0; j < columns; ++j) total[j] += shift[i * ld + j];
-  for (int j = 0; j < columns; ++j) sums[j] = T(total[j]);
+    for (int64_t j = 0; j < columns; ++j) total[j] += shift[i * ld + j];
+  for (int64_t j = 0; j < columns; ++j) sums[j] = T(total[j]);
 }
 
 template <class T>
 void first_spike(const Events<T>& e, const T* shift, const T* delay, int64_t outputs, T* u, int32_t* count, T* drive, T* z,
                  int threads) {
+  using S = Simd<T>;
   const auto blocks = column_blocks<T>(outputs, kWalkVectors);
   bool rest = false;
   int64_t longest = 0;
@@ -202,39 +258,37 @@ void first_spike(const Events<T>& e, const T* shift, const T* delay, int64_t out
     rest |= e.rest[r] < std::numeric_limits<T>::infinity();
     longest = std::max(longest, e.offsets[r + 1] - e.offsets[r]);
   }
-  std::vector<T> sums(rest ? outputs : 0);
-  const int64_t chunk = 32, chunks = (e.rows + chunk - 1) / chunk;
+  const int64_t events = e.offsets[e.rows] - e.offsets[0];
+  const int team = useful_threads(threads, (events + (rest ? e.inputs : 0)) * outputs);
+  // Weights that are read often are first gathered block by block: else each of their rows is a memory page of its own.
+  const bool packed = blocks.size() > 1 && events >= 4 * e.inputs;
+  const int64_t count_blocks = blocks.size();
+  const int64_t chunks = team == 1 || count_blocks == 0 ? 1 : (4 * team + count_blocks - 1) / count_blocks;
+  const int64_t chunk = ((e.rows + chunks - 1) / chunks + kTogether - 1) / kTogether * kTogether;
   Failure failure;
-  const int team = useful_threads(threads, (e.offsets[e.rows] + (rest ? e.inputs : 0)) * outputs);
-#pragma omp parallel num_threads(team)
-  {
-#pragma omp for schedule(static)
-    for (int64_t b = 0; b < int64_t(rest ? blocks.size() : 0); ++b) failure.guard([&] {
-      const Block block = blocks[b];
-      column_sums(shift + block.begin, e.inputs, outputs, (block.vectors - 1) * Simd<T>::width + block.tail,
-                  sums.data() + block.begin);
-    });
-    std::vector<T> times;  // gets its memory here: a guard around the walk would make it slow
-    failure.guard([&] { times.reserve(longest + 3); });
-#pragma omp for schedule(dynamic)
-    for (int64_t task = 0; task < int64_t(blocks.size()) * chunks; ++task) {
-      if (times.capacity() == 0) continue;
-      const Block block = blocks[task / chunks];
-      const int64_t begin = task % chunks * chunk, end = std::min(begin + chunk, e.rows);
-      specialise<T>(block, [&](auto nv, auto full) {
-        Progress<T> progress[kTogether];
-        for (int64_t row = begin; row < end; ++row) {
-          const int64_t at = row * outputs + block.begin, within = row % kTogether;
-          const bool together = nv() == 1 && row - within + kTogether <= end;
-          if (together && within == 0)
-            walk_together<T, full()>(e, row, shift + block.begin, outputs, block.tail, progress);
-          walk_row<T, nv(), full()>(e, row, shift + block.begin, outputs, block.tail, sums.data() + block.begin,
-                                    delay ? delay + block.begin : nullptr, times, together ? progress + within : nullptr,
-                                    {u + at, count + at, drive + at, delay ? z + at : nullptr});
-        }
-      });
+#pragma omp parallel for schedule(dynamic) num_threads(team)
+  for (int64_t task = 0; task < count_blocks * chunks; ++task) failure.guard([&] {
+    static thread_local std::vector<typename S::V> strip;  // kept, since fresh memory costs page faults
+    static thread_local std::vector<T> times;
+    const Block block = blocks[task / chunks];
+    const int64_t begin = task % chunks * chunk, end = std::min(begin + chunk, e.rows);
+    if (begin >= end) return;
+    times.reserve(longest + 3);
+    const T* weight = shift + block.begin;
+    int64_t ld = outputs;
+    if (packed) {
+      strip.resize(e.inputs * block.vectors);
+      weight = pack(weight, e.inputs, ld, block, reinterpret_cast<T*>(strip.data()));
+      ld = block.vectors * S::width;
     }
-  }
+    T sums[kWalkVectors * S::width] = {};
+    if (rest) column_sums(weight, e.inputs, ld, block, sums);
+    specialise<T, kWalkVectors>(block, [&](auto nv, auto full) {
+      walk_rows<T, nv(), full()>(
+          e, begin, end, weight, ld, block.tail, sums, delay ? delay + block.begin : nullptr, times, outputs,
+          {u + block.begin, count + block.begin, drive + block.begin, delay ? z + block.begin : nullptr});
+    });
+  });
   failure.rethrow();
 }
 

@@ -41,7 +41,7 @@ bool sort_image(const T* image, const Windows& w, const std::vector<Pixel>& pixe
     spikes[k].key -= earliest;
     latest = std::max(latest, spikes[k].key);
   }
-  radix_sort<T>(spikes, spare, n, latest);
+  sort_by_key<T>(spikes, spare, n, latest);
   for (int64_t window = 0; window < w.of_image(); ++window) next[window] = window * inputs;
   for (int64_t k = 0; k < n; ++k) {
     const Bits<T> key = spikes[k].key + earliest;
