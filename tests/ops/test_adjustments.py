@@ -32,6 +32,7 @@ from shiftlearn import ops
 from shiftlearn.ops import reference
 
 RULES = ["shifting", "normalized", "exact"]
+SHAPES = [(3, 7, 5), (2, 3, 200), (2, 300, 3), (3, 5001, 4), (40, 20, 17), (40, 12, 700), (130, 13, 210)]
 
 
 def summed(causal: list[list[Row]], a: np.ndarray, c: np.ndarray, inputs: int) -> np.ndarray:
@@ -87,7 +88,7 @@ def test_counts_beyond_the_spikes_name_them_all(engine: ModuleType, drawn: tuple
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape", [(3, 7, 5), (2, 3, 200), (2, 300, 3), (40, 20, 17), (40, 12, 700)], ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_every_instruction_set(instruction_set: str, dtype: torch.dtype, shape: tuple[int, int, int]) -> None:
     """The same counts for both, so no decision is left to rounding, only the sums' own errors are."""
     problem = random_dense(sum(shape), *shape).rounded(dtype)
@@ -106,6 +107,22 @@ def test_every_instruction_set(instruction_set: str, dtype: torch.dtype, shape: 
     assert_within(got, want, eps * (shape[2] + 8) * scale)
     assert count.max() > 1
     assert np.abs(want).max() > 0
+
+
+@pytest.mark.parametrize("outputs", [5, 210])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_channels_that_spike_again(instruction_set: str, dtype: torch.dtype, outputs: int) -> None:
+    rng = np.random.default_rng(outputs)
+    z = np.sort(rng.uniform(1, 4, (70, 30)), axis=1)
+    rows = [[(float(time), int(rng.integers(7))) for time in row] for row in np.float32(z)]
+    problem = Explicit(rows, [math.inf] * 70, [0] * 70, rng.normal(0.2, 0.3, (7, outputs)))
+    events, wide = Events(problem.events(dtype)), Events(problem.events())
+    count = reference.first_spike(*wide, problem.weight())[1]
+    a, c = torch.randn(2, 70, outputs, dtype=dtype)
+    got = cpu.plasticity(*events, count, a, c, 7)
+    want = reference.plasticity(*wide, count, a.double(), c.double(), 7)
+    torch.testing.assert_close(got.double(), want, rtol=0, atol=4e3 * torch.finfo(dtype).eps)
+    assert 5 < count.double().mean() < 30
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -94,13 +94,15 @@ def test_sorting_lists_each_spike_before_the_last_ones(engine: ModuleType, dtype
 
 @needs_kernels
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_sorting_many_spikes(dtype: torch.dtype) -> None:
-    """Keys that need every pass of the radix sort, and a tied crowd."""
+@pytest.mark.parametrize("inputs", [40, 3000, 9000])
+def test_sorting_many_spikes(inputs: int, dtype: torch.dtype) -> None:
+    """Keys that differ in every bit, a tied crowd, and a crowd whose keys differ in their last bits only."""
     rng = np.random.default_rng(0)
-    z = torch.tensor(np.exp(rng.uniform(-80, 80, (5, 3000))), dtype=dtype)
+    z = torch.tensor(np.exp(rng.uniform(-80, 80, (5, inputs))), dtype=dtype)
     z[1, ::3] = z[1, 1]
     z[2, ::2] = inf
     z[3] = z[3].clamp(max=1.0)
+    z[4, 1:] = 1 + torch.finfo(dtype).eps * torch.from_numpy(rng.integers(0, 900, inputs - 1))
     for got, want in zip(cpu.sort_spikes(z), reference.sort_spikes(z), strict=True):
         assert torch.equal(got, want)
 
@@ -231,6 +233,15 @@ def test_every_instruction_set(instruction_set: str, dtype: torch.dtype, shape: 
     sure = check_against_oracle(random_dense(sum(shape), *shape), cpu, dtype)
     if shape[0] * shape[2] >= 60:  # a few neurons alone may all be unsure
         assert sure > 0.9
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("levels", [2, 6, 40])
+def test_runs_of_tied_inputs(instruction_set: str, dtype: torch.dtype, levels: int) -> None:
+    """Runs of every length, as greys make them; enough rows for the blocks of weights to be gathered."""
+    problem = random_dense(levels, 9, 45, 170, ties=0.1)
+    problem.z = np.round(problem.z * levels / 8) * 8 / levels + 1
+    assert check_against_oracle(problem, cpu, dtype) > 0.9
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
