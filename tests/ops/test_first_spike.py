@@ -245,6 +245,17 @@ def test_runs_of_tied_inputs(instruction_set: str, dtype: torch.dtype, levels: i
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_a_run_tied_with_those_at_rest(instruction_set: str, dtype: torch.dtype) -> None:
+    """The second row's events lie behind those of the first, at the same time, and are none of its own."""
+    row = [(1.0, 0), *((2.0, channel) for channel in range(1, 6))]
+    problem = Explicit([row, row[1:]], [2.0, 2.0], [0, 0], np.full((9, 100), 0.2))
+    want = oracle(problem.rows(), problem.shift)
+    u, count, _ = cpu.first_spike(*Events(problem.events(dtype)), problem.weight(dtype))
+    torch.testing.assert_close(u.double(), torch.tensor(want.u), rtol=1e-5, atol=0)
+    assert count.tolist() == [[7] * 100, [6] * 100]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("outputs", [1, 3, 8, 10, 16])
 def test_rows_side_by_side_are_rows_alone(instruction_set: str, dtype: torch.dtype, outputs: int) -> None:
     """Few neurons are walked for some rows together, of unequal lengths here."""

@@ -66,6 +66,26 @@ inline void store_vector(T* p, int v, typename Simd<T>::K real, typename Simd<T>
 // Loops over the NV vectors of a block are unrolled early, or the compiler keeps the vectors in memory.
 #define FOR_VECTORS _Pragma("GCC unroll 8") for (int v = 0; v < NV; ++v)
 
+// Weights that are read often are first gathered block by block: else each of their rows is a memory page of its own.
+template <class T>
+bool is_worth_packing(const Events<T>& e, int64_t rows, int64_t blocks) {
+  return blocks > 1 && (e.offsets[rows] - e.offsets[0]) >= 4 * e.inputs;
+}
+
+// A block's columns, row after row, in `strip`.
+template <class T, int MOST>
+const T* pack(const T* weight, int64_t inputs, int64_t ld, const Block& block, std::vector<typename Simd<T>::V>& strip) {
+  strip.resize(inputs * block.vectors);
+  T* to = reinterpret_cast<T*>(strip.data());
+  specialise<T, MOST>(block, [&](auto nv, auto full) {
+    constexpr int NV = nv(), width = Simd<T>::width;
+    const auto real = Simd<T>::first(block.tail);
+    for (int64_t i = 0; i < inputs; ++i)
+      FOR_VECTORS Simd<T>::store(to + (i * NV + v) * width, load_vector<T, NV, full()>(weight + i * ld, v, real));
+  });
+  return to;
+}
+
 // Weights beyond the caches, each row of which lies on a page of its own, are asked for some events ahead.
 constexpr int64_t kFar = 8 << 20, kAhead = 8;  // bytes of weights; events
 

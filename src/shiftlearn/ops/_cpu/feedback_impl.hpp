@@ -101,8 +101,9 @@ template <class T>
 void feedback(const Events<T>& e, const int32_t* count, const T* f, const T* weight, int64_t outputs, T* result,
               int threads) {
   const auto blocks = column_blocks<T>(outputs, kFeedbackVectors);
+  const bool packed = is_worth_packing(e, e.rows, blocks.size());
   // Each chunk of rows reads all weights: as large as leaves every thread some.
-  const int64_t chunk = std::max<int64_t>(8, e.rows / (4 * threads)), chunks = (e.rows + chunk - 1) / chunk;
+  const int64_t chunk = std::max<int64_t>(8, e.rows / ((packed ? 1 : 4) * threads)), chunks = (e.rows + chunk - 1) / chunk;
   const bool few = outputs <= Simd<T>::width;
   const FewOutputs<T> transposed(weight, few ? e.inputs : 0, outputs);
   Failure failure;
@@ -111,20 +112,28 @@ void feedback(const Events<T>& e, const int32_t* count, const T* f, const T* wei
   {
     std::vector<char> unlisted;
     std::vector<typename Simd<T>::I> place;
+    static thread_local std::vector<typename Simd<T>::V> strip;  // kept, since fresh memory costs page faults
     failure.guard([&] {
+      if (packed) strip.reserve(e.inputs * kFeedbackVectors);
       place.reserve(transposed.padded);
-      unlisted.reserve(e.inputs + 1);
+      unlisted.reserve(e.inputs + 1);  // last: rows are not looked at without it
     });
     const auto send_rows = [&](int64_t begin, int64_t end) {
       std::fill_n(result + begin * e.inputs, (end - begin) * e.inputs, T(0));
-      for (const Block& block : blocks)
+      for (const Block& block : blocks) {
+        const T* w = weight + block.begin;
+        int64_t ld = outputs;
+        if (packed) {
+          w = pack<T, kFeedbackVectors>(w, e.inputs, ld, block, strip);
+          ld = block.vectors * Simd<T>::width;
+        }
         specialise<T, kFeedbackVectors>(block, [&](auto nv, auto full) {
           for (int64_t row = begin; row < end; ++row) {
             const int64_t at = row * outputs + block.begin;
-            send_row<T, nv(), full()>(e, row, count + at, f + at, weight + block.begin, outputs, block.tail, unlisted,
-                                      result + row * e.inputs);
+            send_row<T, nv(), full()>(e, row, count + at, f + at, w, ld, block.tail, unlisted, result + row * e.inputs);
           }
         });
+      }
     };
 #pragma omp for schedule(dynamic)
     for (int64_t task = 0; task < chunks; ++task) {

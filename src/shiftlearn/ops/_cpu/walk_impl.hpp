@@ -99,11 +99,11 @@ void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int t
   const int64_t listed = e.listed(row);
   const bool has_rest = e.has_rest(row, listed);
   const T rest = e.rest[row];
-  times.resize(listed + 3);  // times[k]: when the k-th input came, so that what follows needs no branches
+  times.resize(listed + 4);  // times[k]: when the k-th input came, so that what follows needs no branches
   times[0] = 0;
   std::copy_n(e.z + e.offsets[row], listed, times.begin() + 1);
   times[listed + 1] = has_rest ? rest : inf;
-  times[listed + 2] = inf;
+  times[listed + 2] = times[listed + 3] = inf;
   const T* z = times.data() + 1;
   const bool far = is_far(e, ld);
 
@@ -132,7 +132,7 @@ void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int t
     };
     next();
     if (z[k + 2] == last)
-      while (z[k] == last) next();
+      while (k < listed && z[k] == last) next();  // those at rest may be tied, too
   };
   if (from) {
     FOR_VECTORS {
@@ -225,18 +225,6 @@ void walk_rows(const Events<T>& e, int64_t begin, int64_t end, const T* weight, 
   }
 }
 
-// A block's columns, row after row.
-template <class T>
-const T* pack(const T* shift, int64_t inputs, int64_t ld, const Block& block, T* strip) {
-  specialise<T, kWalkVectors>(block, [&](auto nv, auto full) {
-    constexpr int NV = nv(), width = Simd<T>::width;
-    const auto real = Simd<T>::first(block.tail);
-    for (int64_t i = 0; i < inputs; ++i)
-      FOR_VECTORS Simd<T>::store(strip + (i * NV + v) * width, load_vector<T, NV, full()>(shift + i * ld, v, real));
-  });
-  return strip;
-}
-
 // The sum of each of a block's columns, in double precision.
 template <class T>
 void column_sums(const T* shift, int64_t inputs, int64_t ld, const Block& block, T* sums) {
@@ -260,8 +248,7 @@ void first_spike(const Events<T>& e, const T* shift, const T* delay, int64_t out
   }
   const int64_t events = e.offsets[e.rows] - e.offsets[0];
   const int team = useful_threads(threads, (events + (rest ? e.inputs : 0)) * outputs);
-  // Weights that are read often are first gathered block by block: else each of their rows is a memory page of its own.
-  const bool packed = blocks.size() > 1 && events >= 4 * e.inputs;
+  const bool packed = is_worth_packing(e, e.rows, blocks.size());
   const int64_t count_blocks = blocks.size();
   const int64_t chunks = team == 1 || count_blocks == 0 ? 1 : (4 * team + count_blocks - 1) / count_blocks;
   const int64_t chunk = ((e.rows + chunks - 1) / chunks + kTogether - 1) / kTogether * kTogether;
@@ -273,12 +260,11 @@ void first_spike(const Events<T>& e, const T* shift, const T* delay, int64_t out
     const Block block = blocks[task / chunks];
     const int64_t begin = task % chunks * chunk, end = std::min(begin + chunk, e.rows);
     if (begin >= end) return;
-    times.reserve(longest + 3);
+    times.reserve(longest + 4);
     const T* weight = shift + block.begin;
     int64_t ld = outputs;
     if (packed) {
-      strip.resize(e.inputs * block.vectors);
-      weight = pack(weight, e.inputs, ld, block, reinterpret_cast<T*>(strip.data()));
+      weight = pack<T, kWalkVectors>(weight, e.inputs, ld, block, strip);
       ld = block.vectors * S::width;
     }
     T sums[kWalkVectors * S::width] = {};
