@@ -15,13 +15,12 @@ import json
 from collections.abc import Callable
 
 import torch
-from epoch import mlp_step, shiftlearn_step
+from epoch import Answer, Step, mlp_step, shiftlearn_step
 from torch import Tensor
 
 import shiftlearn as sl
 
 WARM_UP, STEPS = 10, 200
-Step = Callable[[Tensor, Tensor], Tensor]
 
 
 def captured(step: Step, x: Tensor, y: Tensor) -> tuple[torch.cuda.CUDAGraph, Tensor]:
@@ -46,9 +45,9 @@ def milliseconds(run: Callable[[], object]) -> float:
     return sorted(turns)[5]
 
 
-def warmed(make: Callable[[str], Step], x: Tensor, y: Tensor) -> Step:
+def warmed(make: Callable[[str], tuple[Step, Answer]], x: Tensor, y: Tensor) -> Step:
     """A step that has run on a side stream, as capture asks for, and does not wait for the device."""
-    step, stream = make("cuda"), torch.cuda.Stream()
+    (step, _), stream = make("cuda"), torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         for _ in range(WARM_UP):
@@ -60,7 +59,7 @@ def warmed(make: Callable[[str], Step], x: Tensor, y: Tensor) -> Step:
     return step
 
 
-def times(make: Callable[[str], Step], x: Tensor, y: Tensor) -> dict[str, float]:
+def times(make: Callable[[str], tuple[Step, Answer]], x: Tensor, y: Tensor) -> dict[str, float]:
     step = warmed(make, x, y)
     called = milliseconds(lambda: step(x, y))
     return {"called": called, "graph": milliseconds(captured(step, x, y)[0].replay)}
