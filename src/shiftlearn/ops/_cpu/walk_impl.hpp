@@ -106,21 +106,11 @@ void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int t
   times[listed + 2] = times[listed + 3] = inf;
   const T* z = times.data() + 1;
   const bool far = is_far(e, ld);
-
-  // Lets dz pass: those that reach threshold fire.
-  const auto drift = [&](T dz) __attribute__((always_inline)) {
-    FOR_VECTORS {
-      const V next = excess[v] + total[v] * dz;
-      waiting[v] = S::without(waiting[v], next);
-      excess[v] = S::select(waiting[v], next, excess[v]);
-    }
-  };
   const auto all_fired = [&]() __attribute__((always_inline)) {
     K any = waiting[0];
     FOR_VECTORS any = any | waiting[v];
     return !S::any(any);
   };
-
   T last = 0;
   int64_t k = 0;
   // Calls f with the weights of the k-th input and, where three more are tied with it, of all of these. (Ends of shorter
@@ -189,8 +179,10 @@ void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int t
     }
   }
   if (has_rest && !all_fired()) {
-    drift(rest - last);
     FOR_VECTORS {
+      const V next = excess[v] + total[v] * (rest - last);
+      waiting[v] = S::without(waiting[v], next);
+      excess[v] = S::select(waiting[v], next, excess[v]);
       total[v] = S::select(waiting[v], load_vector<T, NV, FULL>(sums, v, real) - S::fill(1), total[v]);
       count[v] = S::increment(waiting[v], count[v]);
     }
