@@ -29,14 +29,12 @@ from shiftlearn.coding import encoder
 from shiftlearn.model import build
 
 BATCH, SAMPLES, NAIVE_BATCHES = 128, 60_000, 3
+Step = Callable[[Tensor, Tensor], Tensor]
+Answer = Callable[[Tensor], Tensor]
 
 
 def _adam(network: nn.Module, device: str, **settings: Any) -> torch.optim.Adam:
     return torch.optim.Adam(network.parameters(), fused=True, capturable=device == "cuda", **settings)
-
-
-Step = Callable[[Tensor, Tensor], Tensor]
-Answer = Callable[[Tensor], Tensor]
 
 
 def shiftlearn_step(device: str = "cpu") -> tuple[Step, Answer]:

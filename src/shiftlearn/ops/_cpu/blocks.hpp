@@ -40,6 +40,13 @@ std::vector<Block> column_blocks(int64_t outputs, int64_t most, int threads = 1)
   return result;
 }
 
+// The place in the row that the last of these neurons waited for.
+inline int32_t largest_count(const int32_t* count, int64_t neurons) {
+  int32_t most = 0;
+  for (int64_t j = 0; j < neurons; ++j) most = std::max(most, count[j]);
+  return most;
+}
+
 // Calls f with the block's number of vectors, at most MOST, as a compile-time constant, and whether the last one is full.
 template <class T, int MOST, class F>
 void specialise(const Block& block, F&& f) {
@@ -68,8 +75,8 @@ inline void store_vector(T* p, int v, typename Simd<T>::K real, typename Simd<T>
 
 // Weights that are read often are first gathered block by block: else each of their rows is a memory page of its own.
 template <class T>
-bool is_worth_packing(const Events<T>& e, int64_t rows, int64_t blocks) {
-  return blocks > 1 && (e.offsets[rows] - e.offsets[0]) >= 4 * e.inputs;
+bool is_worth_packing(const Events<T>& e, const std::vector<Block>& blocks) {
+  return blocks.size() > 1 && e.spikes() >= 4 * e.inputs;
 }
 
 // A block's columns, row after row, in `strip`.

@@ -23,13 +23,11 @@ void send_row(const Events<T>& e, int64_t row, const int32_t* count, const T* f,
   const auto real = S::first(tail);
   typename S::V fv[NV];
   typename S::M cause[NV];
-  I most = 0;
   FOR_VECTORS {
-    const int lanes = v + 1 == NV ? tail : S::width;
     fv[v] = load_vector<T, NV, FULL>(f, v, real);
-    cause[v] = S::load_count(count + v * S::width, lanes);
-    for (int i = 0; i < lanes; ++i) most = std::max<I>(most, count[v * S::width + i]);
+    cause[v] = S::load_count(count + v * S::width, v + 1 == NV ? tail : S::width);
   }
+  const I most = largest_count(count, (NV - 1) * S::width + tail);
   const auto sent = [&](int64_t input, I k) {
     typename S::V sum{};
     FOR_VECTORS
@@ -101,13 +99,13 @@ template <class T>
 void feedback(const Events<T>& e, const int32_t* count, const T* f, const T* weight, int64_t outputs, T* result,
               int threads) {
   const auto blocks = column_blocks<T>(outputs, kFeedbackVectors);
-  const bool packed = is_worth_packing(e, e.rows, blocks.size());
+  const bool packed = is_worth_packing(e, blocks);
   // Each chunk of rows reads all weights: as large as leaves every thread some.
   const int64_t chunk = std::max<int64_t>(8, e.rows / ((packed ? 1 : 4) * threads)), chunks = (e.rows + chunk - 1) / chunk;
   const bool few = outputs <= Simd<T>::width;
   const FewOutputs<T> transposed(weight, few ? e.inputs : 0, outputs);
   Failure failure;
-  const int team = useful_threads(threads, e.offsets[e.rows] * outputs);
+  const int team = useful_threads(threads, e.spikes() * outputs);
 #pragma omp parallel num_threads(team)
   {
     std::vector<char> unlisted;

@@ -18,6 +18,7 @@ struct Events {
   int64_t rows;
   int64_t inputs;
 
+  int64_t spikes() const { return offsets[rows] - offsets[0]; }
   // Number of events that row r lists: z ascends, so the first inf is found by bisection.
   int64_t listed(int64_t r) const {
     int64_t low = offsets[r], high = offsets[r + 1];

@@ -6,19 +6,12 @@
 #include <memory>
 #include <vector>
 
+#include "blocks.hpp"
 #include "kernels.hpp"
 #include "simd.hpp"
 
 namespace shiftlearn {
 namespace {
-
-// How many of a row's events come before the last of the given neurons fires.
-template <class T>
-int64_t spikes_in_causal_sets(const Events<T>& e, int64_t row, const int32_t* count, int64_t neurons) {
-  int32_t most = 0;
-  for (int64_t j = 0; j < neurons; ++j) most = std::max(most, count[j]);
-  return std::min<int64_t>(most, e.listed(row));
-}
 
 // What channels 2i and 2i + 1 sent in one row: when, and at what position in the row. One that sent nothing has a
 // position beyond all causal sets.
@@ -40,7 +33,7 @@ struct PairLists {
 
   explicit PairLists(const Events<T>& e)
       : pairs((e.inputs + 1) / 2), chunks(std::max<int64_t>((e.rows + kRows - 1) / kRows, 1)),
-        begin(chunks * (pairs + 1)), list(new Pair<T>[e.offsets[e.rows] - e.offsets[0]]) {}
+        begin(chunks * (pairs + 1)), list(new Pair<T>[e.spikes()]) {}
 
   template <class F>
   void for_pair(int64_t chunk, int64_t pair, F&& f) const {
@@ -54,7 +47,7 @@ struct PairLists {
     const int64_t first = chunk * kRows, rows = std::min(kRows, e.rows - first);
     int64_t spikes[kRows];
     for (int64_t r = 0; r < rows; ++r)
-      spikes[r] = spikes_in_causal_sets(e, first + r, count + (first + r) * outputs, outputs);
+      spikes[r] = std::min<int64_t>(largest_count(count + (first + r) * outputs, outputs), e.listed(first + r));
     std::vector<int16_t> latest(pairs);  // of a pair: 4 · row within the chunk + bits of the halves that have spiked
     // Calls f(row, k, channel, whether there is room beside the other half's spike).
     const auto for_events = [&](auto&& f) {

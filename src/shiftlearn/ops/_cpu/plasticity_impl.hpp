@@ -79,7 +79,7 @@ void plasticity_by_row(const Events<T>& e, const int32_t* count, const T* a, con
           const auto t = terms_of<T, NV, full()>(e, row, count + at, a + at, c + at, block.tail, common);
           const T* z = e.z + e.offsets[row];
           const int32_t* channel = e.channel + e.offsets[row];
-          const int64_t spikes = spikes_in_causal_sets(e, row, count + at, block.columns<T>());
+          const int64_t spikes = std::min<int64_t>(largest_count(count + at, block.columns<T>()), e.listed(row));
           for (int64_t k = 0; k < spikes; ++k) {
             T* w = sum.data() + channel[k] * int64_t(ld);
             FOR_VECTORS S::store(w + v * S::width, t.add_to(S::load(w + v * S::width), v, z[k], k));
@@ -164,7 +164,7 @@ template <class T>
 void plasticity(const Events<T>& e, const int32_t* count, const T* a, const T* c, int64_t outputs, T* result,
                 int threads) {
   const bool many = outputs >= kManyVectors * Simd<T>::width || e.inputs * VECTOR_BYTES > kNearby;
-  const int team = useful_threads(threads, (e.offsets[e.rows] + e.inputs) * outputs);
+  const int team = useful_threads(threads, (e.spikes() + e.inputs) * outputs);
   (many ? plasticity_by_channel<T> : plasticity_by_row<T>)(e, count, a, c, outputs, result, team);
 }
 

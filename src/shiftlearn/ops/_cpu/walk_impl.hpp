@@ -238,9 +238,8 @@ void first_spike(const Events<T>& e, const T* shift, const T* delay, int64_t out
     rest |= e.rest[r] < std::numeric_limits<T>::infinity();
     longest = std::max(longest, e.offsets[r + 1] - e.offsets[r]);
   }
-  const int64_t events = e.offsets[e.rows] - e.offsets[0];
-  const int team = useful_threads(threads, (events + (rest ? e.inputs : 0)) * outputs);
-  const bool packed = is_worth_packing(e, e.rows, blocks.size());
+  const int team = useful_threads(threads, (e.spikes() + (rest ? e.inputs : 0)) * outputs);
+  const bool packed = is_worth_packing(e, blocks);
   const int64_t count_blocks = blocks.size();
   const int64_t chunks = team == 1 || count_blocks == 0 ? 1 : (4 * team + count_blocks - 1) / count_blocks;
   const int64_t chunk = ((e.rows + chunks - 1) / chunks + kTogether - 1) / kTogether * kTogether;
