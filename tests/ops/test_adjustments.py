@@ -32,7 +32,16 @@ from shiftlearn import ops
 from shiftlearn.ops import reference
 
 RULES = ["shifting", "normalized", "exact"]
-SHAPES = [(3, 7, 5), (2, 3, 200), (2, 300, 3), (3, 5001, 4), (40, 20, 17), (40, 12, 700), (130, 13, 210)]
+SHAPES = [
+    (3, 7, 5),
+    (2, 3, 200),
+    (2, 300, 3),
+    (3, 5001, 4),
+    (40, 20, 17),
+    (40, 12, 700),
+    (130, 13, 210),
+    (6, 3001, 110),
+]
 
 
 def summed(causal: list[list[Row]], a: np.ndarray, c: np.ndarray, inputs: int) -> np.ndarray:

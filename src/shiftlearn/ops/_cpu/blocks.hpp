@@ -15,6 +15,7 @@ constexpr int kWalkVectors = VECTOR_BYTES == 64 ? 5 : 3;
 constexpr int kAdjustVectors = VECTOR_BYTES == 64 ? 4 : 3;
 constexpr int kPairVectors = VECTOR_BYTES == 64 ? 2 : 4;
 constexpr int kFeedbackVectors = 6;
+constexpr int64_t kNearby = 256 << 10;  // bytes that stay in a core's own cache
 
 // Columns [begin, begin + width), as `vectors` vectors of which the last holds `tail` real lanes.
 struct Block {
@@ -97,13 +98,11 @@ const T* pack(const T* weight, int64_t inputs, int64_t ld, const Block& block, s
 constexpr int64_t kFar = 8 << 20, kAhead = 8;  // bytes of weights; events
 
 template <class T>
-bool is_far(const Events<T>& e, int64_t ld) { return e.inputs * ld * int64_t(sizeof(T)) > kFar; }
+bool is_far(int64_t inputs, int64_t ld) { return inputs * ld * int64_t(sizeof(T)) > kFar; }
 
 template <int NV, class T>
-inline void ask_ahead(const T* weight, int64_t ld, const int32_t* channel, int64_t k, int64_t listed) {
-  if (k + kAhead >= listed) return;
-  const T* w = weight + channel[k + kAhead] * ld;
-  FOR_VECTORS __builtin_prefetch(w + v * Simd<T>::width);
+inline void ask_for(const T* weights) {
+  FOR_VECTORS __builtin_prefetch(weights + v * Simd<T>::width);
 }
 
 }  // namespace

@@ -12,8 +12,7 @@
 namespace shiftlearn {
 namespace {
 
-constexpr int64_t kManyVectors = 12;      // of columns, from where sorting events by channel pays
-constexpr int64_t kNearby = 256 << 10;    // bytes of adjustments that stay in a core's own cache
+constexpr int64_t kManyVectors = 12;  // of columns, from where sorting events by channel pays
 
 // A row's coefficients for the columns of a block, and the causal sets that they are for.
 template <class T, int NV>

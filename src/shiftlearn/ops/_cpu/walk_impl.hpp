@@ -105,7 +105,7 @@ void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int t
   times[listed + 1] = has_rest ? rest : inf;
   times[listed + 2] = times[listed + 3] = inf;
   const T* z = times.data() + 1;
-  const bool far = is_far(e, ld);
+  const bool far = is_far<T>(e.inputs, ld);
   const auto all_fired = [&]() __attribute__((always_inline)) {
     K any = waiting[0];
     FOR_VECTORS any = any | waiting[v];
@@ -117,7 +117,7 @@ void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int t
   // runs would be foreseen too seldom.)
   const auto for_tied = [&](auto&& f) __attribute__((always_inline)) {
     const auto next = [&]() __attribute__((always_inline)) {
-      if (far) ask_ahead<NV>(shift, ld, channel, k, listed);
+      if (far && k + kAhead < listed) ask_for<NV>(shift + channel[k + kAhead] * ld);
       f(shift + channel[k++] * ld);
     };
     next();
