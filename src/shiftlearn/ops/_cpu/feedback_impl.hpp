@@ -145,8 +145,11 @@ void feedback(const Events<T>& e, const int32_t* count, const T* f, const T* wei
               int threads) {
   const auto blocks = column_blocks<T>(outputs, kFeedbackVectors);
   const bool packed = is_worth_packing(e, blocks), few = outputs <= Simd<T>::width;
-  // Each chunk of rows reads all weights: as large as leaves every thread some.
-  const int64_t chunk = std::max<int64_t>(8, e.rows / ((packed ? 1 : 4) * threads)), chunks = (e.rows + chunk - 1) / chunk;
+  // Each chunk of rows reads all weights: as large as leaves every thread some, but packed ones serve 64 reads of each.
+  int64_t chunk = e.rows / ((packed ? 1 : 4) * threads);
+  if (packed) chunk = std::min(chunk, 64 * e.inputs * e.rows / std::max<int64_t>(e.spikes(), 1));
+  chunk = std::max<int64_t>(chunk, 8);
+  const int64_t chunks = (e.rows + chunk - 1) / chunk;
   const FewOutputs<T> transposed(weight, few ? e.inputs : 0, outputs);
   constexpr int64_t of_tile = kNearby / int64_t(kFeedbackVectors * sizeof(typename Simd<T>::V));
   const TileLists<T> lists(e, packed ? of_tile : std::max<int64_t>(e.inputs, 1));
