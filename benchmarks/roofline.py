@@ -4,10 +4,10 @@
 
 Work is counted from the causal sets that occur, per event and neuron: the walk multiplies once and adds twice,
 plasticity likewise, feedback multiplies and adds once, and what inputs at rest cost is counted too. "MB" is what loads
-and stores of weights and adjustments touch, in whatever cache they lie; "least MB" is what a kernel must read or write
-at least once. Peaks: a product of two float32 matrices; adding in place to an array of 256 KiB, which fits the
-second-level cache (without the time of the call itself), and to one that fits none. The weights are those at the start
-of the recipe ``mnist``.
+and stores of weights and adjustments touch, in whatever cache they lie, and of a row's terms where plasticity reads
+those for every event; "least MB" is what a kernel must read or write at least once. Peaks: a product of two float32
+matrices; adding in place to an array of 256 KiB, which fits the second-level cache (without the time of the call itself),
+and to one that fits none. The weights are those at the start of the recipe ``mnist``.
 """
 
 from __future__ import annotations
@@ -25,9 +25,13 @@ import shiftlearn as sl
 from shiftlearn import ops, recipes
 from shiftlearn.coding import encoder
 from shiftlearn.model import build
+from shiftlearn.ops import _kernels
 
-BATCH, WALK_COLUMNS, ADJUST_COLUMNS = 128, 80, 64  # columns of a block of each kernel with AVX-512, float32
-SORT_BYTES = 2 * 4 + 8 + 8 + 3 * 16 + 8 + 8  # keys twice, spikes, digits counted, three passes, read again, events
+BATCH = 128
+LANES = {"baseline": 4, "avx2": 8, "avx512": 16}[_kernels.instruction_set()]  # float32 numbers of a vector
+# Columns of a block of each kernel; from MANY columns on plasticity goes by pairs of channels.
+WALK, ADJUST, FEEDBACK, MANY = (LANES * vectors for vectors in ((5, 4, 6, 12) if LANES == 16 else (3, 3, 6, 12)))
+SORT_BYTES = 2 * 4 + 8 + 8 + 2 * 16 + 8 + 8  # keys twice, spikes, digits counted, two passes, read again, events
 
 
 def seconds(call: Callable[[], object], rounds: int, repeats: int = 1) -> float:
@@ -61,6 +65,16 @@ def walked(events: sl.SpikeEvents, count: Tensor, columns: int) -> int:
     return total
 
 
+def paired(events: sl.SpikeEvents, count: Tensor) -> int:
+    """Events by pairs of channels (2i and 2i + 1 of a row together), up to the row's last cause."""
+    ends = events.offsets.tolist()
+    most = count.amax(1).tolist()
+    return sum(
+        len(set((events.channel[begin : min(begin + causes, end)] // 2).tolist()))
+        for begin, end, causes in zip(ends, ends[1:], most, strict=False)
+    )
+
+
 def layer_work(events: sl.SpikeEvents, layer: sl.nn.ShiftLinear, rounds: int) -> dict[str, tuple[float, ...]]:
     """Of each kernel: operations, bytes, compulsory bytes, seconds."""
     shift = layer.shift.detach()
@@ -70,13 +84,19 @@ def layer_work(events: sl.SpikeEvents, layer: sl.nn.ShiftLinear, rounds: int) ->
     a, c, f, _ = torch.ops.shiftlearn.coefficients(layer.rule, *given)
     spikes, results, weights = 8 * int(events.offsets[-1]), 4 * BATCH * outputs, 4 * inputs * outputs
     rest = inputs * outputs * bool(events.rest.isfinite().any())
-    walk, adjust = walked(events, count, WALK_COLUMNS), walked(events, count, ADJUST_COLUMNS)
+    walk, send = walked(events, count, WALK), walked(events, count, FEEDBACK)
+    if outputs >= MANY:
+        pairs = paired(events, count) * outputs
+        adjust, adjust_bytes = 2 * pairs, 12 * pairs + weights
+    else:
+        adjust = walked(events, count, ADJUST)
+        adjust_bytes = 8 * adjust + 3 * weights
     unlisted = inputs - events.offsets.diff()[:, None]
-    heard = adjust + int((unlisted * (count > events.offsets.diff()[:, None])).sum())
+    heard = send + int((unlisted * (count > events.offsets.diff()[:, None])).sum())
     return {
         "first_spike": (3 * walk + rest, 4 * walk + 4 * rest, weights + spikes + 3 * results,
                         seconds(lambda: ops.first_spike(events, shift), rounds)),
-        "plasticity": (3 * adjust + rest, 8 * adjust + 3 * weights, weights + spikes + 3 * results,
+        "plasticity": (3 * adjust + rest, adjust_bytes, weights + spikes + 3 * results,
                        seconds(lambda: ops.plasticity(events, count, a, c), rounds)),
         "feedback": (2 * heard, 4 * heard, weights + spikes + 2 * results + 4 * BATCH * inputs,
                      seconds(lambda: ops.feedback(events, count, f, shift), rounds)),
