@@ -6,8 +6,8 @@ Work is counted from the causal sets that occur, per event and neuron: the walk 
 plasticity likewise, feedback multiplies and adds once, and what inputs at rest cost is counted too. "MB" is what loads
 and stores of weights and adjustments touch, in whatever cache they lie, and of a row's terms where plasticity reads
 those for every event; "least MB" is what a kernel must read or write at least once. Peaks: a product of two float32
-matrices; adding in place to an array of 256 KiB, which fits the second-level cache (without the time of the call itself),
-and to one that fits none. The weights are those at the start of the recipe ``mnist``.
+matrices; adding in place to an array of 256 KiB, which fits the second-level cache (without the time of the call
+itself), and to one that fits none. The weights are those at the start of the recipe ``mnist``.
 """
 
 from __future__ import annotations
