@@ -81,6 +81,17 @@ def test_the_command_writes_what_it_found(call, small, tmp_path):
     assert page.read_text() == text
 
 
+def test_rows_of_other_recipes_stay():
+    def table(*rows, head="| recipe | n |"):
+        return "".join(f"{line}\n" for line in (head, "| --- | --- |", *rows))
+
+    first = reproduction.into(PAGE, table("| `a` | 1 |", "| `b` | 2 |"))
+    both = reproduction.into(first, table("| `c` | 3 |", "| `a` | 4 |"))
+    assert both == reproduction.into(PAGE, table("| `a` | 4 |", "| `b` | 2 |", "| `c` | 3 |"))
+    other = table("| `a` | 5 |", head="| recipe | m |")
+    assert reproduction.into(both, other) == reproduction.into(PAGE, other)
+
+
 @pytest.mark.parametrize("text", ["", "<!-- reproduce: begin -->", PAGE + PAGE])
 def test_a_page_without_its_place_is_refused_before_any_work(call, tmp_path, text):
     page = tmp_path / "page.md"

@@ -130,12 +130,18 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def into(text: str, table: str) -> str:
-    """``text`` with the table between its two markers replaced.
+    """``text`` with the rows of ``table`` between its two markers.
+
+    They take the places of rows of the same recipes; rows of others stay, if the head of the table there is the same.
 
     Raises:
         InputError: it does not hold each marker once, in order.
     """
-    pattern = re.compile(f"{re.escape(_BEGIN)}.*?{re.escape(_END)}", re.DOTALL)
-    if len(pattern.findall(text)) != 1:
+    pattern = re.compile(f"{re.escape(_BEGIN)}(.*?){re.escape(_END)}", re.DOTALL)
+    if len(found := pattern.findall(text)) != 1:
         raise InputError(f"the file must hold {_BEGIN} and, after it, {_END} once")
-    return pattern.sub(lambda _: f"{_BEGIN}\n\n{table}\n{_END}", text)
+    old, new = ([line for line in lines.splitlines() if line.startswith("|")] for lines in (found[0], table))
+    rows = old[2:] + new[2:] if old[:2] == new[:2] else new[2:]
+    of_recipe = {line.split("|")[1]: line for line in rows}
+    merged = "".join(f"{line}\n" for line in (*new[:2], *of_recipe.values()))
+    return pattern.sub(lambda _: f"{_BEGIN}\n\n{merged}\n{_END}", text)

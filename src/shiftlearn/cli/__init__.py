@@ -227,7 +227,8 @@ def reproduce(
     data_dir: DataDir = None,
     out: Annotated[str, typer.Option(help="Folder; it goes on where it is.")] = "runs/reproduce",
     into: Annotated[
-        str | None, typer.Option(metavar="FILE.md", help="Replace the table in this file, too, between its markers.")
+        str | None,
+        typer.Option(metavar="FILE.md", help="Put the rows into the table in this file, between its markers."),
     ] = None,
     quiet: Quiet = False,
     json: Json = False,
