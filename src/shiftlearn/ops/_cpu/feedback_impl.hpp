@@ -49,8 +49,8 @@ struct TileLists {
       }
     }
   }
-  Part part(int64_t row, int64_t tile) const {
-    if (tiles <= 1) return {e.channel + e.offsets[row], nullptr, e.listed(row)};
+  Part part(int64_t row, int64_t tile, int64_t listed) const {
+    if (tiles <= 1) return {e.channel + e.offsets[row], nullptr, listed};
     const int64_t* at = begin.data() + row * tiles + tile;
     return {input.data() + at[0], position.data() + at[0], at[1] - at[0]};
   }
@@ -77,8 +77,8 @@ void send_row(const Events<T>& e, int64_t row, const TileLists<T>& lists, int64_
       sum += S::keep(S::greater(cause[v], k), fv[v]) * load_vector<T, NV, FULL>(weight + input * ld, v, real);
     return S::sum(sum);
   };
-  const auto part = lists.part(row, tile);
   const I listed = I(e.listed(row));
+  const auto part = lists.part(row, tile, listed);
   if (most > listed && e.has_rest(row, listed)) {  // some neuron waited for rest; no channel repeats in such a row
     unlisted.assign(inputs, 1);
     for (int64_t n = 0; n < part.events; ++n) unlisted[part.input[n]] = 0;
