@@ -1,54 +1,70 @@
 // What a built-in rule of ../../rules.py makes of the error.
 #pragma once
-#include <algorithm>
 #include <cmath>
 #include <limits>
 
+#include "blocks.hpp"
 #include "kernels.hpp"
+#include "simd.hpp"
 
 namespace shiftlearn {
 namespace {
 
-constexpr int64_t kColumns = 64;  // of a task
+constexpr int kRuleVectors = 4;  // of a block of columns: two cache lines or more
 
-// A built-in rule of rules.py for columns [begin, begin + columns); g is summed over the rows.
-template <class T, Rule RULE>
-void coefficients_block(const T* __restrict delta, const T* __restrict u, const T* __restrict drive,
-                        const T* __restrict delay, T min_drive, int64_t rows, int64_t outputs, int64_t begin,
-                        int64_t columns, T* __restrict a, T* __restrict c, T* __restrict f, T* __restrict g) {
-  constexpr T inf = std::numeric_limits<T>::infinity();
-  T gain[kColumns];
-  double sum[kColumns] = {};
-  for (int64_t j = 0; j < columns; ++j) gain[j] = RULE == Rule::exact ? delay[begin + j] : std::exp(delay[begin + j]);
-  for (int64_t row = 0; row < rows; ++row) {
-    const int64_t at = row * outputs + begin;
-    for (int64_t j = 0; j < columns; ++j) {
-      const T d = delay[begin + j];
-      const bool fired = u[at + j] * d < inf;  // silent neurons are taken out before any product
-      const T sent = delta[at + j], slope = drive[at + j], time = u[at + j];  // loaded in any case: no branches
-      const T raw = fired ? sent : T(0), crossing = fired ? time : T(0), floored = slope < min_drive ? min_drive : slope;
-      const T D = RULE != Rule::shifting && fired ? floored : T(1);
-      const T error = raw / D, term = error * gain[j];
-      const T z = RULE == Rule::exact ? crossing : crossing * d;
-      a[at + j] = term;
-      c[at + j] = term * z;
-      f[at + j] = RULE == Rule::exact ? term : error;
-      sum[j] += (RULE == Rule::exact ? raw : error) * z;
-    }
+// A built-in rule for a block of columns, at whose first all pointers begin; g is summed over the rows.
+template <class T, Rule RULE, int NV, bool FULL>
+void coefficients_block(const T* delta, const T* u, const T* drive, const T* delay, T min_drive, int64_t rows,
+                        int64_t outputs, int tail, T* a, T* c, T* f, T* g) {
+  using S = Simd<T>;
+  using V = typename S::V;
+  const auto real = S::first(tail);
+  const V zero{}, one = S::fill(1), floor = S::fill(min_drive);
+  V d[NV], gain[NV];
+  double sum[NV * S::width] = {};
+  FOR_VECTORS {
+    d[v] = gain[v] = load_vector<T, NV, FULL>(delay, v, real);
+    if (RULE != Rule::exact)
+      for (int j = 0; j < S::width; ++j) gain[v][j] = std::exp(d[v][j]);
   }
-  for (int64_t j = 0; j < columns; ++j) g[begin + j] = T(sum[j]);
+  for (int64_t at = 0; at < rows * outputs; at += outputs)
+    FOR_VECTORS {
+      const V time = load_vector<T, NV, FULL>(u + at, v, real), slope = load_vector<T, NV, FULL>(drive + at, v, real);
+      const V sent = load_vector<T, NV, FULL>(delta + at, v, real);
+      // silent neurons are taken out before any product
+      const auto fired = S::positive(std::numeric_limits<T>::infinity() - time * d[v]);
+      const V raw = S::select(fired, sent, zero), crossing = S::select(fired, time, zero);
+      const V D = RULE == Rule::shifting ? one : S::select(fired, slope < floor ? floor : slope, one);
+      const V error = raw / D, term = error * gain[v], z = RULE == Rule::exact ? crossing : crossing * d[v];
+      store_vector<T, NV, FULL>(a + at, v, real, term);
+      store_vector<T, NV, FULL>(c + at, v, real, term * z);
+      store_vector<T, NV, FULL>(f + at, v, real, RULE == Rule::exact ? term : error);
+      const V product = (RULE == Rule::exact ? raw : error) * z;
+      for (int j = 0; j < S::width; ++j) sum[v * S::width + j] += product[j];
+    }
+  for (int j = 0; j < (NV - 1) * S::width + tail; ++j) g[j] = T(sum[j]);
+}
+
+template <class T, Rule RULE>
+void coefficients_of(const T* delta, const T* u, const T* drive, const T* delay, T min_drive, int64_t rows,
+                     int64_t outputs, T* a, T* c, T* f, T* g, int threads) {
+  const auto blocks = column_blocks<T>(outputs, kRuleVectors);
+#pragma omp parallel for schedule(static) num_threads(useful_threads(threads, rows * outputs))
+  for (int64_t i = 0; i < int64_t(blocks.size()); ++i)
+    specialise<T, kRuleVectors>(blocks[i], [&](auto nv, auto full) {
+      const int64_t j = blocks[i].begin;
+      coefficients_block<T, RULE, nv(), full()>(delta + j, u + j, drive + j, delay + j, min_drive, rows, outputs,
+                                                blocks[i].tail, a + j, c + j, f + j, g + j);
+    });
 }
 
 template <class T>
 void coefficients(Rule rule, const T* delta, const T* u, const T* drive, const T* delay, T min_drive, int64_t rows,
                   int64_t outputs, T* a, T* c, T* f, T* g, int threads) {
-  const auto block = rule == Rule::shifting     ? coefficients_block<T, Rule::shifting>
-                     : rule == Rule::normalized ? coefficients_block<T, Rule::normalized>
-                                                : coefficients_block<T, Rule::exact>;
-  const int team = useful_threads(threads, rows * outputs);
-#pragma omp parallel for schedule(static) num_threads(team)
-  for (int64_t begin = 0; begin < outputs; begin += kColumns)
-    block(delta, u, drive, delay, min_drive, rows, outputs, begin, std::min(kColumns, outputs - begin), a, c, f, g);
+  const auto run = rule == Rule::shifting     ? coefficients_of<T, Rule::shifting>
+                   : rule == Rule::normalized ? coefficients_of<T, Rule::normalized>
+                                              : coefficients_of<T, Rule::exact>;
+  run(delta, u, drive, delay, min_drive, rows, outputs, a, c, f, g, threads);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "blocks.hpp"
+#include "groups.hpp"
 #include "kernels.hpp"
 #include "simd.hpp"
 
@@ -71,10 +72,10 @@ void walk_together(const Events<T>& e, int64_t row, const T* shift, int64_t ld, 
   FOR_VECTORS rows[v] = {total[v], excess[v], count[v], waiting[v], last[v], k};
 }
 
-// With `from`, which is of one vector, the walk goes on from there.
-template <class T, int NV, bool FULL>
+// With `from`, which is of one vector, the walk goes on from there. With GROUPED, `group` has the row's groups.
+template <class T, int NV, bool FULL, bool GROUPED>
 void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int tail, const T* sums, const T* delay,
-              std::vector<T>& times, const Progress<T>* from, Spikes<T> out) {
+              std::vector<T>& times, const Progress<T>* from, const int32_t* group, Spikes<T> out) {
   using S = Simd<T>;
   using V = typename S::V;
   using M = typename S::M;
@@ -113,13 +114,17 @@ void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int t
   };
   T last = 0;
   int64_t k = 0;
-  // Calls f with the weights of the k-th input and, where three more are tied with it, of all of these. (Ends of shorter
-  // runs would be foreseen too seldom.)
+  // Calls f with the weights of the k-th input and of those tied with it, or, without groups, if at least three more are.
+  // (Ends of shorter runs would be foreseen too seldom.)
   const auto for_tied = [&](auto&& f) __attribute__((always_inline)) {
     const auto next = [&]() __attribute__((always_inline)) {
       if (far && k + kAhead < listed) ask_for<NV>(shift + channel[k + kAhead] * ld);
       f(shift + channel[k++] * ld);
     };
+    if (GROUPED) {
+      for (const int64_t end = *group++; k < end;) next();
+      return;
+    }
     next();
     if (z[k + 2] == last)
       while (k < listed && z[k] == last) next();  // those at rest may be tied, too
@@ -205,22 +210,29 @@ void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int t
 
 // Rows begin … end − 1 of a chunk, which begins at a multiple of kTogether.
 template <class T, int NV, bool FULL>
-void walk_rows(const Events<T>& e, int64_t begin, int64_t end, const T* weight, int64_t ld, int tail, const T* sums,
-               const T* delay, std::vector<T>& times, int64_t outputs, Spikes<T> out) {
+void walk_rows(const Events<T>& e, const Groups<T>& groups, int64_t begin, int64_t end, const T* weight, int64_t ld,
+               int tail, const T* sums, const T* delay, std::vector<T>& times, int64_t outputs, Spikes<T> out) {
   Progress<T> progress[kTogether];
   for (int64_t row = begin; row < end; ++row) {
     const int64_t at = row * outputs, within = row % kTogether;
+    const Spikes<T> to = {out.u + at, out.count + at, out.drive + at, delay ? out.z + at : nullptr};
+    if (groups.large()) {
+      const int32_t* group = groups.end.data() + groups.begin[row];
+      walk_row<T, NV, FULL, true>(e, row, weight, ld, tail, sums, delay, times, nullptr, group, to);
+      continue;
+    }
+    if constexpr (NV > kWalkVectors) continue;
     const bool together = NV == 1 && row - within + kTogether <= end;
     if (together && within == 0) walk_together<T, FULL>(e, row, weight, ld, tail, progress);
-    walk_row<T, NV, FULL>(e, row, weight, ld, tail, sums, delay, times, together ? progress + within : nullptr,
-                          {out.u + at, out.count + at, out.drive + at, delay ? out.z + at : nullptr});
+    walk_row<T, NV, FULL, false>(e, row, weight, ld, tail, sums, delay, times, together ? progress + within : nullptr,
+                                 nullptr, to);
   }
 }
 
 // The sum of each of a block's columns, in double precision.
 template <class T>
 void column_sums(const T* shift, int64_t inputs, int64_t ld, const Block& block, T* sums) {
-  double total[kWalkVectors * Simd<T>::width] = {};
+  double total[kGroupVectors * Simd<T>::width] = {};
   const int64_t columns = block.columns<T>();
   for (int64_t i = 0; i < inputs; ++i)
     for (int64_t j = 0; j < columns; ++j) total[j] += shift[i * ld + j];
@@ -231,7 +243,8 @@ template <class T>
 void first_spike(const Events<T>& e, const T* shift, const T* delay, int64_t outputs, T* u, int32_t* count, T* drive, T* z,
                  int threads) {
   using S = Simd<T>;
-  const auto blocks = column_blocks<T>(outputs, kWalkVectors);
+  const Groups<T> groups(e);
+  const auto blocks = column_blocks<T>(outputs, groups.large() ? kGroupVectors : kWalkVectors);
   bool rest = false;
   int64_t longest = 0;
   for (int64_t r = 0; r < e.rows; ++r) {
@@ -255,14 +268,14 @@ void first_spike(const Events<T>& e, const T* shift, const T* delay, int64_t out
     const T* weight = shift + block.begin;
     int64_t ld = outputs;
     if (packed) {
-      weight = pack<T, kWalkVectors>(weight, e.inputs, ld, block, strip);
+      weight = pack<T, kGroupVectors>(weight, e.inputs, ld, block, strip);
       ld = block.vectors * S::width;
     }
-    T sums[kWalkVectors * S::width] = {};
+    T sums[kGroupVectors * S::width] = {};
     if (rest) column_sums(weight, e.inputs, ld, block, sums);
-    specialise<T, kWalkVectors>(block, [&](auto nv, auto full) {
+    specialise<T, kGroupVectors>(block, [&](auto nv, auto full) {
       walk_rows<T, nv(), full()>(
-          e, begin, end, weight, ld, block.tail, sums, delay ? delay + block.begin : nullptr, times, outputs,
+          e, groups, begin, end, weight, ld, block.tail, sums, delay ? delay + block.begin : nullptr, times, outputs,
           {u + block.begin, count + block.begin, drive + block.begin, delay ? z + block.begin : nullptr});
     });
   });
