@@ -1,7 +1,6 @@
 // What a built-in rule of ../../rules.py makes of the error.
 #pragma once
 #include <cmath>
-#include <limits>
 
 #include "blocks.hpp"
 #include "kernels.hpp"
@@ -31,8 +30,8 @@ void coefficients_block(const T* delta, const T* u, const T* drive, const T* del
     FOR_VECTORS {
       const V time = load_vector<T, NV, FULL>(u + at, v, real), slope = load_vector<T, NV, FULL>(drive + at, v, real);
       const V sent = load_vector<T, NV, FULL>(delta + at, v, real);
-      // silent neurons are taken out before any product
-      const auto fired = S::positive(std::numeric_limits<T>::infinity() - time * d[v]);
+      // silent neurons are taken out before any product; inf · 0 is NaN
+      const auto fired = S::not_negative(time * d[v] * zero);
       const V raw = S::select(fired, sent, zero), crossing = S::select(fired, time, zero);
       const V D = RULE == Rule::shifting ? one : S::select(fired, slope < floor ? floor : slope, one);
       const V error = raw / D, term = error * gain[v], z = RULE == Rule::exact ? crossing : crossing * d[v];

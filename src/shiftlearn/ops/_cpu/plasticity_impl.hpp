@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "blocks.hpp"
+#include "groups.hpp"
 #include "kernels.hpp"
 #include "pairs.hpp"
 #include "simd.hpp"
@@ -159,11 +160,56 @@ void plasticity_by_channel(const Events<T>& e, const int32_t* count, const T* a,
   failure.rethrow();
 }
 
+// By groups of tied events: what one gives to a channel is the same for all of its channels.
+template <class T>
+void plasticity_by_group(const Events<T>& e, const Groups<T>& groups, const int32_t* count, const T* a, const T* c,
+                         int64_t outputs, T* result, int threads) {
+  using S = Simd<T>;
+  const auto blocks = column_blocks<T>(outputs, kGroupVectors, threads);
+  const GroupLists<T> lists(e, groups, count, outputs, kNearby / (2 * kGroupVectors * sizeof(typename S::V)));
+  Failure failure;
+#pragma omp parallel for schedule(static) num_threads(threads)
+  for (int64_t task = 0; task < int64_t(blocks.size()); ++task) failure.guard([&] {
+    const Block block = blocks[task];
+    specialise<T, kGroupVectors>(block, [&](auto nv, auto full) {
+      constexpr int NV = nv();
+      constexpr bool FULL = full();
+      static thread_local std::vector<typename S::V> terms;  // kept, since fresh memory costs page faults
+      const auto real = S::first(block.tail);
+      typename S::V common[NV] = {};
+      for (const auto& chunk : lists.chunks) {
+        terms.clear();
+        for (int64_t row = chunk.first; row < chunk.last; ++row) {
+          const int64_t at = row * outputs + block.begin;
+          const auto t = terms_of<T, NV, FULL>(e, row, count + at, a + at, c + at, block.tail, common);
+          int32_t begin = 0;
+          for (int64_t g = groups.begin[row]; g < groups.begin[row + 1]; begin = groups.end[g++])
+            FOR_VECTORS terms.push_back(t.add_to(typename S::V{}, v, e.z[e.offsets[row] + begin], begin));
+        }
+        for (int64_t i = 0; i < e.inputs; ++i) {
+          T* target = result + i * outputs + block.begin;
+          typename S::V sum[NV] = {};
+          if (chunk.first > 0) FOR_VECTORS sum[v] = load_vector<T, NV, FULL>(target, v, real);
+          const int32_t* group = lists.group.data() + lists.begin(chunk, i);
+          const int32_t* end = lists.group.data() + lists.begin(chunk, i + 1);
+          for (; group < end; ++group)
+            FOR_VECTORS sum[v] += terms[*group * NV + v];
+          if (chunk.last == e.rows) FOR_VECTORS sum[v] += common[v];
+          FOR_VECTORS store_vector<T, NV, FULL>(target, v, real, sum[v]);
+        }
+      }
+    });
+  });
+  failure.rethrow();
+}
+
 template <class T>
 void plasticity(const Events<T>& e, const int32_t* count, const T* a, const T* c, int64_t outputs, T* result,
                 int threads) {
   const bool many = outputs >= kManyVectors * Simd<T>::width || e.inputs * VECTOR_BYTES > kNearby;
   const int team = useful_threads(threads, (e.spikes() + e.inputs) * outputs);
+  const Groups<T> groups(e);
+  if (many && groups.large()) return plasticity_by_group(e, groups, count, a, c, outputs, result, team);
   (many ? plasticity_by_channel<T> : plasticity_by_row<T>)(e, count, a, c, outputs, result, team);
 }
 
