@@ -18,13 +18,18 @@ using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
 template <class T>
 struct Spike { Bits<T> key; int32_t channel; };
 
-constexpr int64_t kFew = 32, kMany = 8192;  // spikes
-constexpr int kDigit = 10;                   // bits of a digit, at most
+constexpr int64_t kFew = 32, kSome = 2048, kMany = 8192;  // spikes
+constexpr int kDigit = 10;                                // bits of a digit, at most
 
 // Stable, ascending by key. False, with a part of the work done, if spikes would have to move more than `most` places.
 template <class T>
 bool insertion_sort(std::vector<Spike<T>>& spikes, int64_t n, int64_t most) {
+  Bits<T> largest = n ? spikes[0].key : 0;
   for (int64_t i = 1; i < n; ++i) {
+    if (spikes[i].key >= largest) {
+      largest = spikes[i].key;
+      continue;
+    }
     const Spike<T> spike = spikes[i];
     int64_t at = i;
     for (; at > 0 && spikes[at - 1].key > spike.key; --at) spikes[at] = spikes[at - 1];
@@ -40,14 +45,15 @@ void radix_sort(std::vector<Spike<T>>& spikes, std::vector<Spike<T>>& spare, int
   const int passes = (high - low + kDigit - 1) / kDigit;
   const int digit = passes ? (high - low + passes - 1) / passes : 0;
   const Bits<T> mask = (Bits<T>(1) << digit) - 1;
-  uint32_t start[7][(1 << kDigit) + 1];  // of each pass: where the spikes with a given digit go
-  std::memset(start, 0, passes * sizeof start[0]);
-  for (int64_t i = 0; i < n; ++i)
-    for (int pass = 0; pass < passes; ++pass) ++start[pass][((spikes[i].key >> (low + pass * digit)) & mask) + 1];
-  for (int pass = 0; pass < passes; ++pass) {
-    uint32_t* place = start[pass];
-    for (Bits<T> d = 0; d < mask; ++d) place[d + 1] += place[d];
-    for (int64_t i = 0; i < n; ++i) spare[place[(spikes[i].key >> (low + pass * digit)) & mask]++] = spikes[i];
+  uint32_t place[1 << kDigit];  // where the next spike with a given digit goes
+  for (; low < high; low += digit) {
+    std::fill_n(place, mask + 1, 0);
+    for (int64_t i = 0; i < n; ++i) ++place[(spikes[i].key >> low) & mask];
+    uint32_t next = 0;
+    for (Bits<T> d = 0; d <= mask; ++d) next += std::exchange(place[d], next);
+    const Spike<T>* from = spikes.data();
+    Spike<T>* to = spare.data();
+    for (int64_t i = 0; i < n; ++i) to[place[(from[i].key >> low) & mask]++] = from[i];
     std::swap(spikes, spare);
   }
 }
@@ -61,8 +67,8 @@ void sort_by_key(std::vector<Spike<T>>& spikes, std::vector<Spike<T>>& spare, in
   }
   int bits = 0;
   while (bits < int(8 * sizeof(T)) && (largest >> bits) != 0) ++bits;
-  // The upper 20 bits tell almost all spikes of a row apart, unless they lie very close together.
-  const int low = n <= kMany ? std::max(bits - 2 * kDigit, 0) : 0;
+  // The upper bits tell almost all spikes of a row apart, unless they lie very close together.
+  const int upper = n <= kSome ? 18 : n <= kMany ? 20 : bits, low = std::max(bits - upper, 0);
   radix_sort<T>(spikes, spare, n, low, bits);
   if (low > 0 && !insertion_sort<T>(spikes, n, 8 * n)) radix_sort<T>(spikes, spare, n, 0, bits);
 }
