@@ -95,6 +95,33 @@ def test_an_encoder_sorts_bytes_and_keeps_floats_dense(name, code):
     assert torch.equal(coding.encoder(name, 3.0, dense=True)(GREY[None]), code(GREY[None], 3.0))
 
 
+@pytest.mark.parametrize("levels", [2, 3, 8, 256])
+def test_coarse_values_are_the_nearest_steps(levels):
+    steps = coding.coarse(GREY, levels)
+    wanted = [min(range(levels), key=lambda k: abs(k / (levels - 1) - grey / 255)) for grey in range(256)]
+    assert (steps * (levels - 1)).round().int().tolist() == wanted
+    assert torch.equal(steps, coding.coarse(GREY / 255, levels))
+    assert len(steps.unique()) == levels
+
+
+def test_one_level_is_refused():
+    with pytest.raises(InputError, match="levels must be 2 or more, got 1"):
+        coding.coarse(GREY, 1)
+
+
+@pytest.mark.parametrize("name", ["latency", "ink", "on-off", "binarised", "population"])
+def test_an_encoder_with_levels_codes_coarse_values(name):
+    encode, plain = coding.encoder(name, 2.0, levels=5), coding.encoder(name, 2.0, dense=True)
+    wanted = plain(coding.coarse(GREY[None], 5))
+    torch.testing.assert_close(coding.encoder(name, 2.0, dense=True, levels=5)(GREY[None]), wanted)
+    torch.testing.assert_close(encode(GREY[None] / 255), wanted)
+    if name != "population":
+        events, sorted_ = encode(GREY[None]), SpikeEvents.from_dense(wanted)
+        listed = sorted_.z < torch.inf
+        assert torch.equal(events.channel, sorted_.channel[listed])
+        torch.testing.assert_close(events.z, sorted_.z[listed])
+
+
 def test_ink_alone_spikes():
     z = coding.ink(torch.tensor([[0, 1, 255, 0]], dtype=torch.uint8))
     assert z.isinf().tolist() == [[True, False, False, True]]

@@ -311,6 +311,8 @@ EVERYTHING = {
     "deletion": [0.0, 0.1],
     "schedule": "cosine",
     "homeostasis": [3.0, 9.0],
+    "homeostasis_every": 3,
+    "coding_levels": 4,
 }
 CHANGES = [{name: value} for name, value in EVERYTHING.items()]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cache, partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,14 +15,19 @@ from .events import SpikeEvents
 from .names import CODINGS
 from .ops import sort_levels
 
+if TYPE_CHECKING:
+    from .recipes import Recipe
+
 __all__ = [
     "CODINGS",
     "Coding",
     "binarised",
+    "coarse",
     "coded_width",
     "encoder",
     "ink",
     "latency",
+    "of_recipe",
     "on_off",
     "population",
     "register",
@@ -83,6 +88,21 @@ def population(x: Tensor, exponent: float = 2.0, cells: int = 6) -> Tensor:
     return latency(activity, exponent).masked_fill(activity < 0.1, math.inf).flatten(-2)
 
 
+def _as_it_is(x: Tensor) -> Tensor:
+    return x
+
+
+def coarse(x: Tensor, levels: int) -> Tensor:
+    """Values in steps, so that many inputs spike together: the nearest of ``levels`` ≥ 2 values spread over [0, 1].
+
+    ``x`` as in :func:`latency`; floats are returned.
+    """
+    if levels < 2:
+        raise InputError(f"levels must be 2 or more, got {levels}")
+    x = x.float() / 255 if x.dtype == torch.uint8 else x
+    return (x * (levels - 1)).round() / (levels - 1)
+
+
 class Coding(NamedTuple):
     """A registered coding: a function of values and exponent, and how many inputs it makes of each value."""
 
@@ -126,24 +146,32 @@ def coded_width(name: str, features: int, cells: int) -> int:
 
 
 def encoder(
-    name: str, exponent: float, cells: int = 6, dense: bool = False
+    name: str, exponent: float, cells: int = 6, dense: bool = False, levels: int = 0
 ) -> Callable[[Tensor], Tensor | SpikeEvents]:
     """The coding called ``name``, from (batch, features) to what a layer takes.
 
-    ``exponent`` is that of all but "binarised"; ``cells`` is that of "population". The spikes of uint8 inputs are
-    sorted by counting, and arrive as SpikeEvents; floats become a tensor of z, and with ``dense`` all do.
+    ``exponent`` is that of all but "binarised"; ``cells`` is that of "population". With ``levels`` values are made
+    :func:`coarse` before (0: not). The spikes of uint8 inputs are sorted by counting, and arrive as SpikeEvents; floats
+    become a tensor of z, and with ``dense`` all do.
     """
+    step = partial(coarse, levels=levels) if levels else _as_it_is
     own = CODINGS.get(name)
     if own is not None:
-        return partial(own.encode, exponent=exponent)
+        return lambda x: own.encode(step(x), exponent)
     if name == "population":
-        return partial(population, exponent=exponent, cells=cells)
+        return lambda x: population(step(x), exponent, cells)
     encode = binarised if name == "binarised" else partial(ink if name == "ink" else latency, exponent=exponent)
-    of_level = cache(encode(torch.arange(256, dtype=torch.uint8)).to)  # one copy to each device
+    of_level = cache(encode(step(torch.arange(256, dtype=torch.uint8))).to)  # one copy to each device
 
     def run(x: Tensor) -> Tensor | SpikeEvents:
         if dense or x.dtype != torch.uint8:
+            x = step(x)
             return on_off(x, exponent) if name == "on-off" else encode(x)
         return sort_levels(torch.cat([x, 255 - x], -1) if name == "on-off" else x, of_level(x.device))
 
     return run
+
+
+def of_recipe(recipe: Recipe, dense: bool = False) -> Callable[[Tensor], Tensor | SpikeEvents]:
+    """The :func:`encoder` of a recipe."""
+    return encoder(recipe.coding, recipe.coding_exponent, recipe.coding_cells, dense, recipe.coding_levels)

@@ -21,7 +21,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, colu
 from torch import Tensor
 
 from . import rules
-from .coding import coded_width, encoder
+from .coding import coded_width, of_recipe
 from .data.features import Features
 from .errors import InputError
 from .health import require_finite
@@ -290,7 +290,7 @@ class ShiftClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.n_iter_ += 1
         generator = random_state(self._seed, self.n_iter_)
         order = torch.stack([torch.randperm(len(values), generator=generator) for _ in range(self.n_members)])
-        encode = encoder(self.recipe_.coding, self.recipe_.coding_exponent, self.recipe_.coding_cells)
+        encode = of_recipe(self.recipe_)
         self._learner.set_rates(share)
         total = torch.zeros(())
         try:
@@ -306,7 +306,7 @@ class ShiftClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     @torch.no_grad()
     def _scores(self, x: Floats) -> Floats:
         """In float64, where the scores of different (float32) spike times differ."""
-        encode = encoder(self.recipe_.coding, self.recipe_.coding_exponent, self.recipe_.coding_cells)
+        encode = of_recipe(self.recipe_)
         parts = []
         for part in torch.split(self._values(x), _CHUNK):
             z = self.network_(encode(part.expand(self.n_members, -1, -1)))

@@ -64,7 +64,9 @@ class Learner:
                 ordinal=recipe.ordinal,
                 readout=recipe.readout,
             )
-        self.homeostasis = Homeostasis(self._each(recipe.homeostasis)) if any(recipe.homeostasis) else None
+        self.homeostasis: Homeostasis | None = None
+        if any(recipe.homeostasis):
+            self.homeostasis = Homeostasis(self._each(recipe.homeostasis), recipe.homeostasis_every)
         layers = shift_layers(network)
         self.noise = []
         for layer, jitter, deletion in zip(layers, *map(self._each, (recipe.jitter, recipe.deletion)), strict=True):
@@ -119,6 +121,8 @@ class Learner:
         """Begin an epoch, whose noise and guesses (of the modulator "reward") come from ``generator``."""
         for noise in self.noise:
             noise.generator = generator
+        if self.homeostasis:
+            self.homeostasis.calls = 0
         if isinstance(self.loss, RewardLoss):
             self.loss.generator = generator
 

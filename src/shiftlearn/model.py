@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from .coding import coded_width, encoder
+from .coding import coded_width, of_recipe
 from .data.features import Features
 from .data.spike_trains import Trials, to_events
 from .data.tables import Column
@@ -112,9 +112,7 @@ class Model:
         self.classes = tuple(classes or map(str, range(recipe.layers[-1])))
         dense = bool(recipe.maps or recipe.jitter[0] or recipe.deletion[0])  # what is to be changed is not sorted yet
         self.encode: Callable[[Any], Tensor | SpikeEvents] = (
-            (lambda spikes: spikes)
-            if recipe.spike_trains
-            else encoder(recipe.coding, recipe.coding_exponent, recipe.coding_cells, dense)
+            (lambda spikes: spikes) if recipe.spike_trains else of_recipe(recipe, dense)
         )
 
     def spike_times(self, x: Array | Sequence[Column] | Spikes) -> npt.NDArray[np.float32]:

@@ -61,12 +61,12 @@ class _Runs:
     """An ensemble, with what is known of each member."""
 
     def __init__(self, recipe: Recipe, seeds: range, task: tasks.Task) -> None:
-        from .coding import encoder
+        from .coding import of_recipe
 
         self.ensemble = Ensemble(recipe, seeds)
         self.recipe, self.labels = recipe, torch.from_numpy(task.labels)
         values = torch.from_numpy(np.asarray(task.samples))
-        z = encoder(recipe.coding, recipe.coding_exponent, recipe.coding_cells)(values)
+        z = of_recipe(recipe)(values)
         assert isinstance(z, torch.Tensor)
         self.z = z.expand(len(seeds), *z.shape)
         self.samples = [torch.arange(len(self.labels))] * len(seeds)

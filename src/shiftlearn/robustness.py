@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from . import names
-from .coding import encoder
+from .coding import of_recipe
 from .errors import InputError
 from .evaluation import judge
 from .events import SpikeEvents
@@ -108,7 +108,7 @@ def _disturbed(model: Model, kind: str, level: float, generator: torch.Generator
         change = partial(perturbed, jitter=level, deletion=0.0, generator=generator)
     elif kind == "deletion":
         change = partial(perturbed, jitter=0.0, deletion=level, generator=generator)
-    encode = encoder(r.coding, r.coding_exponent, r.coding_cells, dense=True)
+    encode = of_recipe(r, dense=True)
     model.encode = lambda x: change(cast(Tensor, encode(x)))
     return model
 

@@ -285,6 +285,20 @@ def test_homeostasis_with_a_target_for_each_layer() -> None:
         Homeostasis([1.5, 1.2])(model)
 
 
+def test_homeostasis_in_every_third_call() -> None:
+    layer = ShiftLinear(4, 2)
+    homeostasis = Homeostasis(9.0, every=3)
+    raised = []
+    for _ in range(7):
+        with torch.no_grad():
+            layer.shift.zero_()
+        homeostasis(layer)
+        raised.append(bool(layer.shift.any()))
+    assert raised == [False, False, True, False, False, True, False]
+    with pytest.raises(InputError, match="every must be an integer of 1 or more, got 0"):
+        Homeostasis(9.0, every=0)
+
+
 def test_homeostasis_keeps_every_neuron_alive() -> None:
     model = nn.Sequential(make(), nn.Sequential(ShiftLinear(4, 3, generator=seeded(3))))
     with torch.no_grad():

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from shiftlearn import ops
-from shiftlearn.coding import encoder
+from shiftlearn.coding import encoder, of_recipe
 from shiftlearn.nn import first_to_fire
 from shiftlearn.playground import Check
 from shiftlearn.playground import page as write
@@ -23,6 +23,7 @@ CASES = {
     "latency": {"layers": [784, 60, 10]},
     "binarised": {"layers": [784, 60, 10], "coding": "binarised"},
     "deep": {"layers": [784, 40, 30, 10]},
+    "on-off, three levels": {"layers": [1568, 40, 10], "coding": "on-off", "coding_levels": 3},
     "read-out alone": {"layers": [784, 10]},
     "digits, on-off": {"recipe_name": "digits"},
     "digits, quantile": {"recipe_name": "digits", "coding": "latency", "scaling": "quantile"},
@@ -78,7 +79,7 @@ def library(case, count):
         pixels = np.stack(samples, 1) / 16
         values = torch.from_numpy(case.model.features.transform(samples)).double()
     recipe = case.model.recipe
-    stages = [encoder(recipe.coding, recipe.coding_exponent)(values).double()]
+    stages = [of_recipe(recipe)(values).double()]
     for layer in model.network:
         stages.append(layer(stages[-1]))
     return pixels, stages

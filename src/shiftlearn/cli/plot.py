@@ -13,7 +13,7 @@ import typer
 
 from .. import checkpoint, plots, records, tasks
 from ..checkpoint import Config
-from ..coding import encoder
+from ..coding import of_recipe
 from ..errors import InputError, unknown_name
 from ..evaluation import read_predictions
 from ..figures import PICTURES, picture, require_matplotlib
@@ -132,7 +132,7 @@ def _time(wish: _Wish) -> Figure | SubFigure:
     found = read_predictions(wish.folder)
     recipe, latest = wish.config.recipe, None
     if not recipe.spike_trains:
-        encode = encoder(recipe.coding, recipe.coding_exponent, recipe.coding_cells, dense=True)
+        encode = of_recipe(recipe, dense=True)
         z = encode(torch.linspace(0, 1, 256)[:, None])
         assert isinstance(z, torch.Tensor)
         latest = float(z[z.isfinite()].max().log())

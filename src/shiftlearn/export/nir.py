@@ -129,6 +129,7 @@ def _description(model: Model) -> dict[str, Any]:
         "features": None if model.features is None else model.features.as_dict(),
         "coding": "spike trains" if recipe.spike_trains else recipe.coding,
         "coding_exponent": recipe.coding_exponent,
+        "coding_levels": recipe.coding_levels,
         "coding_cells": recipe.coding_cells,
         "cue": recipe.cue > 0,
         "read_out": "earliest output wins; of tied ones the first, and the first if all are silent",

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ..errors import InputError
-from .linear import shift_layers
+from .linear import require_integers, shift_layers
 
 __all__ = ["Homeostasis", "project_delays"]
 
@@ -24,16 +24,21 @@ class Homeostasis:
         optimizer.step()
         homeostasis(model)
 
-    ``target`` may be a sequence, one for each layer, 0 for none.
+    ``target`` may be a sequence, one for each layer, 0 for none. Only every ``every``-th call does it, counted by
+    ``calls`` from 0: what is slow in nature need not take its time in each step.
     """
 
-    def __init__(self, target: float | Sequence[float] = 1.2) -> None:
+    def __init__(self, target: float | Sequence[float] = 1.2, every: int = 1) -> None:
         if not (min(target, default=-1) >= 0 if isinstance(target, Sequence) else target > 0):
             raise InputError(f"target must be positive, or 0 or more for each layer, got {target}")
-        self.target = target
+        require_integers(every=every)
+        self.target, self.every, self.calls = target, every, 0
 
     @torch.no_grad()
     def __call__(self, model: nn.Module) -> None:
+        self.calls += 1
+        if self.calls % self.every:
+            return
         layers = shift_layers(model)
         targets = self.target if isinstance(self.target, Sequence) else [self.target] * len(layers)
         if len(targets) != len(layers):

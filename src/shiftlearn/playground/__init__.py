@@ -85,7 +85,12 @@ def page(model: Model, task: tasks.Task, found: Check) -> str:
             "description": recipe.description,
             "classes": model.classes,
             "pictures": asdict(pictures),
-            "coding": {"name": recipe.coding, "exponent": recipe.coding_exponent, "columns": _columns(model)},
+            "coding": {
+                "name": recipe.coding,
+                "exponent": recipe.coding_exponent,
+                "levels": recipe.coding_levels,
+                "columns": _columns(model),
+            },
             "layers": [_layer(layer) for layer in shift_layers(model.network)],
             "samples": [
                 {"label": int(label), "pixels": _base64(values[index].astype(np.uint8))}

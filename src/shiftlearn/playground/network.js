@@ -17,10 +17,13 @@ export function network(data) {
 
 /** Spike times of the inputs for pixels (0 no ink, 1 full ink), and what each input is: a pixel, and on or off. */
 export function encode({ coding, white }, pixels) {
-  const { columns, name, exponent } = coding;
-  const values = columns
-    ? columns.map(({ pixel, knots, positions }) => scaled(pixels[pixel] * white, knots, positions))
-    : Array.from(pixels);
+  const { columns, name, exponent, levels } = coding;
+  const coarse = (x) => (levels ? Math.round(x * (levels - 1)) / (levels - 1) : x);
+  const values = (
+    columns
+      ? columns.map(({ pixel, knots, positions }) => scaled(pixels[pixel] * white, knots, positions))
+      : Array.from(pixels)
+  ).map(coarse);
   const latency = (x) => Math.exp(exponent * (1 - x));
   const binarised = (x) => Math.fround(Math.exp(1 - (x >= 0.5 ? 0.01 : 2.3))); // float32, as the library has it
   const z = values.map(name === "binarised" ? binarised : latency);

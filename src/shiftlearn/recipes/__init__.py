@@ -32,13 +32,15 @@ class Recipe:
     """Settings of a training run.
 
     ``layers`` counts the inputs first; 0 as the first or last stands for what the data has. ``maps`` are those of
-    convolutions between a square image and the other layers, each with windows of ``kernel`` by ``kernel``, ``padding``
-    pixels of silence around and pooling of ``pool`` by ``pool`` after it (1: none). ``init_scale`` has one entry per
-    layer of synapses, convolutions first, and so have ``init_share`` and ``init_spread``, which take its place with
-    ``init = "data"`` (:func:`shiftlearn.nn.initialise`). ``lr_scale`` multiplies the learning rate of the shifts, one
-    entry for all layers or one each; so is ``homeostasis``, its target (0: none). ``horizon`` is the z that stands for
-    a silent class in the loss; ``ordinal`` spreads its target over neighbouring classes; ``baseline`` and
-    ``exploration`` are those of the modulator "reward" (:class:`shiftlearn.nn.RewardLoss`).
+    convolutions between a square image and the other layers, each with windows of ``kernel`` by ``kernel``,
+    ``padding`` pixels of silence around and pooling of ``pool`` by ``pool`` after it (1: none). With
+    ``coding_levels`` values come in so many steps (:func:`shiftlearn.coding.coarse`; 0: as they are). ``init_scale``
+    has one entry per layer of synapses, convolutions first, and so have ``init_share`` and ``init_spread``, which
+    take its place with ``init = "data"`` (:func:`shiftlearn.nn.initialise`). ``lr_scale`` multiplies the learning
+    rate of the shifts, one entry for all layers or one each; so is ``homeostasis``, its target (0: none), to which it
+    works in every ``homeostasis_every``-th step of an epoch. ``horizon`` is the z that stands for a silent class in
+    the loss; ``ordinal`` spreads its target over neighbouring classes; ``baseline`` and ``exploration`` are those of
+    the modulator "reward" (:class:`shiftlearn.nn.RewardLoss`).
 
     What only training has: ``translate`` moves each image by up to so many pixels; ``jitter`` (in τ) and ``deletion``
     (a probability) are those of :class:`shiftlearn.nn.SpikeNoise`, of the inputs first and then of each hidden layer's
@@ -69,6 +71,7 @@ class Recipe:
     coding: str = "latency"
     coding_exponent: float = 2.0
     coding_cells: int = 6
+    coding_levels: int = 0
     preprocess: str = "none"
     scaling: str = "minmax"
     target: str = ""
@@ -104,6 +107,7 @@ class Recipe:
     weight_decay: float = 0.0
     averaging: float = 0.0
     homeostasis: tuple[float, ...] = (0.0,)
+    homeostasis_every: int = 1
     project_delays: bool = True
     validation: int = 0
 
@@ -187,6 +191,7 @@ _CHECKS: tuple[_Check, ...] = (
     _choice("preprocess", PREPROCESSING),
     _choice("scaling", SCALINGS),
     ("coding_cells", lambda x: x >= 3, "3 or more"),
+    ("coding_levels", lambda x: x == 0 or x >= 2, "2 or more, or 0"),
     ("test_share", lambda x: 0 < x < 1, "between 0 and 1"),
     ("init_share", lambda x: len(x) >= 1 and 0 < min(x) <= max(x) < 1, "between 0 and 1"),
     *((name, lambda x: len(x) >= 1 and min(x) > 0, "positive") for name in ("init_scale", "init_spread", "lr_scale")),
@@ -199,6 +204,7 @@ _CHECKS: tuple[_Check, ...] = (
     *((name, lambda x: len(x) >= 1 and min(x) >= 0, "0 or more") for name in ("jitter", "homeostasis")),
     ("deletion", lambda x: len(x) >= 1 and 0 <= min(x) <= max(x) < 1, "in [0, 1)"),
     *((name, lambda x: x >= 1, "1 or more") for name in ("batch", "trials", "test_trials", "epochs", "kernel", "pool")),
+    ("homeostasis_every", lambda x: x >= 1, "1 or more"),
     ("padding", lambda x: x >= 0, "0 or more"),
 )
 
