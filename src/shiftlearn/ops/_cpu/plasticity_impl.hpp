@@ -178,13 +178,17 @@ void plasticity_by_group(const Events<T>& e, const Groups<T>& groups, const int3
       const auto real = S::first(block.tail);
       typename S::V common[NV] = {};
       for (const auto& chunk : lists.chunks) {
-        terms.clear();
+        const int64_t before = groups.begin[chunk.first];
+        terms.resize((groups.begin[chunk.last] - before) * NV);
         for (int64_t row = chunk.first; row < chunk.last; ++row) {
           const int64_t at = row * outputs + block.begin;
           const auto t = terms_of<T, NV, FULL>(e, row, count + at, a + at, c + at, block.tail, common);
+          const T* z = e.z + e.offsets[row];
           int32_t begin = 0;
-          for (int64_t g = groups.begin[row]; g < groups.begin[row + 1]; begin = groups.end[g++])
-            FOR_VECTORS terms.push_back(t.add_to(typename S::V{}, v, e.z[e.offsets[row] + begin], begin));
+          for (int64_t g = groups.begin[row]; g < groups.begin[row + 1]; begin = groups.end[g++]) {
+            typename S::V* term = terms.data() + (g - before) * NV;
+            FOR_VECTORS term[v] = t.add_to(typename S::V{}, v, z[begin], begin);
+          }
         }
         for (int64_t i = 0; i < e.inputs; ++i) {
           T* target = result + i * outputs + block.begin;
