@@ -100,7 +100,22 @@ def test_counts_beyond_the_spikes_name_them_all(engine: ModuleType, drawn: tuple
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_every_instruction_set(instruction_set: str, dtype: torch.dtype, shape: tuple[int, int, int]) -> None:
     """The same counts for both, so no decision is left to rounding, only the sums' own errors are."""
-    problem = random_dense(sum(shape), *shape).rounded(dtype)
+    check_against_reference(random_dense(sum(shape), *shape).rounded(dtype), dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rest", [True, False])
+@pytest.mark.parametrize("shape", [(5, 60, 203), (300, 60, 170)], ids=str)
+def test_groups_of_tied_inputs(instruction_set: str, dtype: torch.dtype, shape: tuple[int, int, int], rest: bool) -> None:
+    """With many rows, more groups than are kept at a time."""
+    problem = random_dense(sum(shape), *shape, ties=0.3 if rest else 0.0, silent=0.0 if rest else 0.3).rounded(dtype)
+    problem.z = np.ceil(problem.z)
+    assert len(np.unique(problem.z)) in (7, 8)
+    check_against_reference(problem, dtype)
+
+
+def check_against_reference(problem: Dense, dtype: torch.dtype) -> None:
+    shape = *problem.z.shape, problem.shift.shape[1]
     events, wide = Events(problem.events(dtype)), Events(problem.events())
     count = reference.first_spike(*wide, problem.weight())[1]
     torch.manual_seed(0)

@@ -125,7 +125,10 @@ def first_spike(events: SpikeEvents, shift: Tensor) -> tuple[Tensor, Tensor, Ten
 
 
 def plasticity(events: SpikeEvents, count: Tensor, a: Tensor, c: Tensor) -> Tensor:
-    """ΔW_ij = Σ_b [i ∈ C_bj] (a_bj z_bi − c_bj), shape (in, out); count, a and c are (batch, out)."""
+    """ΔW_ij = Σ_b [i ∈ C_bj] (a_bj z_bi − c_bj), shape (in, out); count, a and c are (batch, out).
+
+    ``count`` is what :func:`first_spike` gives: tied inputs are in C together, or none of them is.
+    """
     _check_counts(events, count, a=a, c=c)
     result: Tensor = _ops.plasticity(*_tensors(events), count, a, c, events.num_channels)
     return result
