@@ -106,7 +106,9 @@ def test_every_instruction_set(instruction_set: str, dtype: torch.dtype, shape: 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("rest", [True, False])
 @pytest.mark.parametrize("shape", [(5, 60, 203), (300, 60, 170)], ids=str)
-def test_groups_of_tied_inputs(instruction_set: str, dtype: torch.dtype, shape: tuple[int, int, int], rest: bool) -> None:
+def test_groups_of_tied_inputs(
+    instruction_set: str, dtype: torch.dtype, shape: tuple[int, int, int], rest: bool
+) -> None:
     """With many rows, more groups than are kept at a time."""
     problem = random_dense(sum(shape), *shape, ties=0.3 if rest else 0.0, silent=0.0 if rest else 0.3).rounded(dtype)
     problem.z = np.ceil(problem.z)

@@ -10,41 +10,36 @@
 namespace shiftlearn {
 namespace {
 
-// The groups of tied events of all rows, if they are large enough for kernels to go group by group.
+// The groups of tied events of all rows, if they are so large that it pays to go group by group.
 template <class T>
 struct Groups {
   static constexpr int64_t kLarge = 4;  // events of a group, on the average
-  std::vector<int64_t> begin;           // of each row's groups, and the end; empty if they are not worth it
+  std::vector<int64_t> begin;           // of each row's groups, and the end; empty if they are smaller
   std::vector<int32_t> end;             // of each group: positions in the row
 
   explicit Groups(const Events<T>& e) {
     int64_t groups = 0;
-    for (int64_t r = 0; r < e.rows; ++r) groups += of_row(e, r, [](int64_t) {});
-    if (groups == 0 || e.spikes() < kLarge * groups) return;
+    for (int64_t r = 0; r < e.rows; ++r) {
+      const T* z = e.z + e.offsets[r];
+      const int64_t listed = e.listed(r);
+      int32_t changes = 0;  // of the width of a float: so the loop becomes vectors
+      for (int64_t k = 1; k < listed; ++k) changes += z[k] != z[k - 1];
+      groups += changes + (listed > 0);
+      if (kLarge * groups > e.spikes()) return;
+    }
+    if (groups == 0) return;
     begin.reserve(e.rows + 1);
-    begin.push_back(0);
     end.reserve(groups);
     for (int64_t r = 0; r < e.rows; ++r) {
-      of_row(e, r, [&](int64_t k) { end.push_back(int32_t(k)); });
       begin.push_back(end.size());
+      const T* z = e.z + e.offsets[r];
+      const int64_t listed = e.listed(r);
+      for (int64_t k = 1; k <= listed; ++k)
+        if (k == listed || z[k] != z[k - 1]) end.push_back(int32_t(k));
     }
+    begin.push_back(end.size());
   }
   bool large() const { return !begin.empty(); }
-
- private:
-  // Calls f with the end of each group of a row; returns their number.
-  template <class F>
-  static int64_t of_row(const Events<T>& e, int64_t row, F&& f) {
-    const T* z = e.z + e.offsets[row];
-    const int64_t listed = e.listed(row);
-    int64_t groups = 0;
-    for (int64_t k = 1; k <= listed; ++k)
-      if (k == listed || z[k] != z[k - 1]) {
-        f(k);
-        ++groups;
-      }
-    return groups;
-  }
 };
 
 // Every channel's groups, row by row, in chunks of rows that have no more than `most` groups (or are one row).

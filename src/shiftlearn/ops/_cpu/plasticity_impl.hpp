@@ -212,9 +212,10 @@ void plasticity(const Events<T>& e, const int32_t* count, const T* a, const T* c
                 int threads) {
   const bool many = outputs >= kManyVectors * Simd<T>::width || e.inputs * VECTOR_BYTES > kNearby;
   const int team = useful_threads(threads, (e.spikes() + e.inputs) * outputs);
+  if (!many) return plasticity_by_row(e, count, a, c, outputs, result, team);
   const Groups<T> groups(e);
-  if (many && groups.large()) return plasticity_by_group(e, groups, count, a, c, outputs, result, team);
-  (many ? plasticity_by_channel<T> : plasticity_by_row<T>)(e, count, a, c, outputs, result, team);
+  if (groups.large()) plasticity_by_group(e, groups, count, a, c, outputs, result, team);
+  else plasticity_by_channel(e, count, a, c, outputs, result, team);
 }
 
 }  // namespace
