@@ -219,13 +219,12 @@ void walk_rows(const Events<T>& e, const Groups<T>& groups, int64_t begin, int64
     if (groups.large()) {
       const int32_t* group = groups.end.data() + groups.begin[row];
       walk_row<T, NV, FULL, true>(e, row, weight, ld, tail, sums, delay, times, nullptr, group, to);
-      continue;
+    } else if constexpr (NV <= kWalkVectors) {
+      const bool together = NV == 1 && row - within + kTogether <= end;
+      if (together && within == 0) walk_together<T, FULL>(e, row, weight, ld, tail, progress);
+      walk_row<T, NV, FULL, false>(e, row, weight, ld, tail, sums, delay, times, together ? progress + within : nullptr,
+                                   nullptr, to);
     }
-    if constexpr (NV > kWalkVectors) continue;
-    const bool together = NV == 1 && row - within + kTogether <= end;
-    if (together && within == 0) walk_together<T, FULL>(e, row, weight, ld, tail, progress);
-    walk_row<T, NV, FULL, false>(e, row, weight, ld, tail, sums, delay, times, together ? progress + within : nullptr,
-                                 nullptr, to);
   }
 }
 
