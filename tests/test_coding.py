@@ -104,6 +104,13 @@ def test_coarse_values_are_the_nearest_steps(levels):
     assert len(steps.unique()) == levels
 
 
+@pytest.mark.parametrize("name", ["latency", "ink", "on-off", "binarised", "population"])
+@pytest.mark.parametrize("x", [[1.03], [-0.01], [math.nan], [1]], ids=str)
+def test_bad_values_are_not_rounded_to_good_ones(name, x):
+    with pytest.raises(InputError, match="x must"):
+        coding.encoder(name, 2.0, levels=8)(torch.tensor([x]))
+
+
 def test_one_level_is_refused():
     with pytest.raises(InputError, match="levels must be 2 or more, got 1"):
         coding.coarse(GREY, 1)

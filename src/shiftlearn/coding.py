@@ -34,6 +34,19 @@ __all__ = [
 ]
 
 
+def _shares(x: Tensor) -> Tensor:
+    """uint8 as shares of 255; others as they are."""
+    return x.float() / 255 if x.dtype == torch.uint8 else x
+
+
+def _require_shares(x: Tensor) -> None:
+    """InputError unless ``x`` is floating and (on the CPU) lies in [0, 1]."""
+    if not x.dtype.is_floating_point:
+        raise InputError(f"x must be uint8 (0 to 255) or floating (0 to 1), got {x.dtype}")
+    if x.device.type == "cpu" and not ((x >= 0) & (x <= 1)).all():  # elsewhere the check would wait for the device
+        raise InputError(f"x must lie in [0, 1], got {x.min().item():g} to {x.max().item():g}")
+
+
 def latency(x: Tensor, exponent: float = 2.0) -> Tensor:
     """Strong inputs fire first: z = exp(exponent · (1 − x)).
 
@@ -49,10 +62,7 @@ def latency(x: Tensor, exponent: float = 2.0) -> Tensor:
     if x.dtype == torch.uint8:
         levels = torch.exp(exponent * (1 - torch.arange(256, device=x.device, dtype=torch.float32) / 255))
         return levels.index_select(0, x.reshape(-1).int()).reshape(x.shape)
-    if not x.dtype.is_floating_point:
-        raise InputError(f"x must be uint8 (0 to 255) or floating (0 to 1), got {x.dtype}")
-    if x.device.type == "cpu" and not ((x >= 0) & (x <= 1)).all():  # elsewhere the check would wait for the device
-        raise InputError(f"x must lie in [0, 1], got {x.min().item():g} to {x.max().item():g}")
+    _require_shares(x)
     return torch.exp(exponent * (1 - x))
 
 
@@ -81,8 +91,7 @@ def population(x: Tensor, exponent: float = 2.0, cells: int = 6) -> Tensor:
     a = exp(−(x − centre)² / 2σ²) and σ is the distance between centres; below a = 0.1 it stays silent. (…, n) to
     (…, n · cells).
     """
-    if x.dtype == torch.uint8:
-        x = x.float() / 255
+    x = _shares(x)
     centres = torch.linspace(0, 1, cells, device=x.device, dtype=x.dtype)
     activity = torch.exp(-0.5 * ((x.unsqueeze(-1) - centres) * (cells - 1)).square())
     return latency(activity, exponent).masked_fill(activity < 0.1, math.inf).flatten(-2)
@@ -95,11 +104,13 @@ def _as_it_is(x: Tensor) -> Tensor:
 def coarse(x: Tensor, levels: int) -> Tensor:
     """Values in steps, so that many inputs spike together: the nearest of ``levels`` ≥ 2 values spread over [0, 1].
 
-    ``x`` as in :func:`latency`; floats are returned.
+    ``x`` and what is raised as in :func:`latency`, before a value outside could be rounded to one inside; floats are
+    returned.
     """
     if levels < 2:
         raise InputError(f"levels must be 2 or more, got {levels}")
-    x = x.float() / 255 if x.dtype == torch.uint8 else x
+    x = _shares(x)
+    _require_shares(x)
     return (x * (levels - 1)).round() / (levels - 1)
 
 
@@ -111,7 +122,7 @@ class Coding(NamedTuple):
 
     def encode(self, x: Tensor, exponent: float) -> Tensor:
         """(…, n) values, uint8 or in [0, 1], to (…, n · width) of z."""
-        x = x.float() / 255 if x.dtype == torch.uint8 else x
+        x = _shares(x)
         z = self.function(x, exponent)
         if not isinstance(z, Tensor) or z.shape != (*x.shape[:-1], x.shape[-1] * self.width):
             given = tuple(z.shape) if isinstance(z, Tensor) else type(z).__name__
