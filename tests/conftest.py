@@ -122,3 +122,20 @@ def digits(mnist_files: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
     train, test = data.load("mnist", "train"), data.load("mnist", "test")
     return {"train": (train[0][:1000], train[1][:1000]), "test": (test[0][:300], test[1][:300])}
+
+
+@pytest.fixture
+def splits(monkeypatch: pytest.MonkeyPatch, digits: dict[str, tuple[np.ndarray, np.ndarray]]) -> list[str]:
+    """Small splits instead of the whole ones; the list of those that were read."""
+    from shiftlearn import data
+
+    read = []
+
+    def load(
+        name: str, split: str, data_dir: str | None = None, progress: bool = True
+    ) -> tuple[np.ndarray, np.ndarray]:
+        read.append(split)
+        return digits[split]
+
+    monkeypatch.setattr(data, "load", load)
+    return read
