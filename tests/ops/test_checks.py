@@ -206,7 +206,7 @@ def test_events_beyond_32_bits(tmp_path: Path) -> None:
     z[BIG:], channel[BIG:] = torch.tensor([1.0, 2.0]), torch.tensor([0, 1], dtype=torch.int32)
     offsets, rest = torch.tensor([BIG, BIG + 2]), torch.tensor([inf])
     shift, count, u, drive = torch.tensor([[1.5], [2.0]]), torch.zeros(1, dtype=torch.int32), *torch.zeros(2, 1)
-    kernels = ops.registry.cpu._kernels.float32
+    kernels = ops.kernels._kernels.float32
     arrays = [x.data_ptr() for x in (z, channel, offsets, rest, shift)]
     assert kernels.first_spike(*arrays, 0, u.data_ptr(), count.data_ptr(), drive.data_ptr(), 0, 1, 1, 2, 1, 1)
     assert (u.item(), count.item(), drive.item()) == (pytest.approx(2.2), 2, 2.5)

@@ -236,6 +236,7 @@ def test_fire_and_its_adjustments(rule: str, matrix: bool, monkeypatch: pytest.M
         return [out.detach().cpu(), *(x.grad.cpu() for x in leaves)]
 
     want = run(torch.device("cpu"))
+    monkeypatch.setattr(ops.eager, "serves", lambda *_: False)
     names = "sort_spikes", "fire", "adjustments"
     monkeypatch.setattr(registry, "_ops", SimpleNamespace(**{name: registry._on_gpu(name, None) for name in names}))
     monkeypatch.setattr(ops, "_ops", SimpleNamespace(sort_spikes=registry._ops.sort_spikes, fire=registry._Fire.apply))

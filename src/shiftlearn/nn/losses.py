@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ..distributed import Shard
 from ..errors import InputError, unknown_name
 from ..names import BASELINES, READOUTS
+from ..ops import eager
 from ..ops.reference import check_classes
 
 __all__ = ["FirstSpikeCrossEntropy", "RewardLoss", "SoftmaxTargetError", "first_to_fire", "spike_time_scores"]
@@ -112,13 +113,13 @@ class FirstSpikeCrossEntropy(nn.Module):
         """Scalar loss of (batch, classes) spike times for (batch,) class indices; ``weight`` (batch,) is each row's."""
         _check(z, target, weight)
         z, horizon = _read(z, self.horizon, self.readout)
+        among = max(z.shape[0], 1) if self.reduction == "mean" else 1
         if self.ordinal:
             rows = self._ordinal(_heard(z, horizon), target)
-            loss = (rows if weight is None else rows * weight).sum()
-        else:
-            settings = self.beta, self.label_smoothing, horizon
-            loss = _CrossEntropy.apply(z, target.long(), weight, *settings)  # type: ignore[no-untyped-call]
-        return loss / max(z.shape[0], 1) if self.reduction == "mean" else loss
+            return (rows if weight is None else rows * weight).sum() / among
+        settings = self.beta, self.label_smoothing, horizon
+        loss: Tensor = _CrossEntropy.apply(z, target.long(), weight, among, *settings)  # type: ignore[no-untyped-call]
+        return loss
 
     def _ordinal(self, z: Tensor, target: Tensor) -> Tensor:
         check_classes(target, z.shape[1])
@@ -130,17 +131,17 @@ class FirstSpikeCrossEntropy(nn.Module):
 
 class _CrossEntropy(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, z: Tensor, target: Tensor, weight: Tensor | None, *settings: float) -> Tensor:
-        loss: Tensor
-        loss, error = torch.ops.shiftlearn.cross_entropy(z, target, *settings)
+    def forward(ctx: Any, z: Tensor, target: Tensor, weight: Tensor | None, among: int, *settings: float) -> Tensor:
+        loss, error = eager.cross_entropy(z, target, *settings)
         if weight is not None:
             loss, error = loss * weight, error * weight[:, None]
         ctx.save_for_backward(error)
-        return loss.sum()
+        ctx.among = among
+        return loss.sum() / among
 
     @staticmethod
     def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor | None, ...]:
-        return grad[0] * ctx.saved_tensors[0], None, None, None, None, None
+        return grad[0] / ctx.among * ctx.saved_tensors[0], *[None] * 6
 
 
 class RewardLoss(nn.Module):

@@ -14,6 +14,7 @@ from torch import Tensor
 from .. import rules
 from ..errors import InputError
 from ..events import SpikeEvents
+from . import eager
 from . import registry as registry
 
 __all__ = [
@@ -68,9 +69,8 @@ def sort_levels(levels: Tensor, of_level: Tensor) -> SpikeEvents:
         return SpikeEvents._of(times, channel, offsets, levels.shape[1], rest)
     if registry.cpu is None or levels.device.type != "cpu":
         return sort_spikes(of_level[levels.long()])
-    if not (of_level > 0).all():
-        raise InputError(f"of_level must be positive or inf, got {of_level[~(of_level > 0)][0].item():g}")
-    return SpikeEvents._of(*registry.cpu.sort_levels(levels, of_level))
+    times, channel, offsets, rest = registry.cpu.sort_levels(levels, of_level)
+    return SpikeEvents._of(times, channel, offsets, levels.shape[1], rest)
 
 
 def sort_windows(images: Tensor, size: int) -> SpikeEvents:
@@ -171,14 +171,14 @@ def fire(
     Raises:
         InputError: shapes, dtypes or devices do not agree, an unknown rule, a delay or z that is not positive.
     """
-    rules.get(rule)
+    function = rules.get(rule)
     if not min_drive >= 0:
         raise InputError(f"min_drive must be 0 or more, got {min_drive}")
     if shift.ndim < 2:
         raise InputError(f"shift must have shape (in, out), got {tuple(shift.shape)}")
     if isinstance(inputs, SpikeEvents):
         _check_weight("shift", shift, inputs)
-        events = _tensors(inputs)
+        events: tuple[Tensor, Tensor, Tensor, Tensor] | None = _tensors(inputs)
         received = (*shift.shape[:-2], inputs.batch // max(shift.shape[:-2].numel(), 1), inputs.num_channels)
         if dense is not None and dense.shape != received:
             raise InputError(f"dense must have shape {received}, as the events, got {tuple(dense.shape)}")
@@ -190,7 +190,7 @@ def fire(
             raise InputError(f"z must have shape (*{tuple(shift.shape[:-2])}, batch, {shift.shape[-2]}), "
                              f"got {tuple(inputs.shape)}")  # fmt: skip
         _check_like("shift", shift, inputs)
-        dense, events = inputs, _ops.sort_spikes(inputs.detach())
+        dense, events = inputs, None
     if delay.shape != (*shift.shape[:-2], shift.shape[-1]):
         raise InputError(
             f"delay must have one entry per output of shift {tuple(shift.shape)}, got {tuple(delay.shape)}"
@@ -202,7 +202,15 @@ def fire(
                 f"feedback must have the shape of shift, {tuple(shift.shape)}, got {tuple(feedback.shape)}"
             )
         _check_like("feedback", feedback, shift)
-    z_out: Tensor = _ops.fire(dense, *events, shift, delay, feedback, rule, min_drive)[0]
+    z_out: Tensor
+    settings = shift, delay, feedback, rule, min_drive
+    if eager.serves(dense, *settings[:3], *(events or ())) and function in registry.cpu.RULES and shift.numel():
+        z_out = eager.Fire.apply(dense, events, *settings)  # type: ignore[no-untyped-call]
+        return z_out
+    if events is None:
+        assert dense is not None
+        events = _ops.sort_spikes(dense.detach())
+    z_out = _ops.fire(dense, *events, *settings)[0]
     return z_out
 
 

@@ -64,7 +64,7 @@ def first_spike(
     z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, shift: Tensor, delay: Tensor | None = None
 ) -> None:
     *lead, inputs, outputs = _weight("shift", shift)
-    _events(z, channel, offsets, rest, inputs)
+    events(z, channel, offsets, rest, inputs)
     members = shift.shape[:-2].numel()
     if rest.numel() % max(members, 1):
         raise InputError(f"the {rest.numel()} rows of the events do not divide among {members} members of shift")
@@ -76,7 +76,7 @@ def first_spike(
 def plasticity(
     z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, count: Tensor, a: Tensor, c: Tensor, num_channels: int
 ) -> None:
-    _events(z, channel, offsets, rest, num_channels)
+    events(z, channel, offsets, rest, num_channels)
     _counts(count, rest)
     _array("a", a, count.shape, z.dtype)
     _array("c", c, count.shape, z.dtype)
@@ -86,7 +86,7 @@ def feedback(
     z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, count: Tensor, f: Tensor, weight: Tensor
 ) -> None:
     inputs = _weight("weight", weight)[-2]
-    _events(z, channel, offsets, rest, inputs)
+    events(z, channel, offsets, rest, inputs)
     _counts(count, rest)
     _array("f", f, count.shape, z.dtype)
     _array("weight", weight, (*count.shape[:-2], inputs, count.shape[-1]), z.dtype)
@@ -133,7 +133,7 @@ def refuse(z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, inputs: in
     SpikeEvents(z, channel, offsets, inputs, rest)
 
 
-def _events(z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, inputs: int) -> None:
+def events(z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, inputs: int) -> None:
     """Their layout; a kernel on the CPU looks at their content itself."""
     fine = (
         z.dtype in FLOATS

@@ -1,22 +1,23 @@
-"""The C++ kernels behind the same signatures as :mod:`.reference`."""
+"""The C++ kernels behind the same signatures as :mod:`.reference`: what they get is looked at first."""
 
 from __future__ import annotations
 
-import math
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from .. import rules
-from . import _kernels, checks, reference
+from . import checks, kernels, reference
+from .kernels import RULES, sort_levels
 
 __all__ = [
+    "RULES",
+    "adjustments",
     "coefficients",
     "cross_entropy",
     "feedback",
+    "fire",
     "first_spike",
     "plasticity",
     "sort_levels",
@@ -25,190 +26,76 @@ __all__ = [
     "sum_windows",
 ]
 
-# glibc returns freed memory to the system beyond twice the largest block it ever unmapped, and a training step would
-# then pay for fresh pages every time. Freeing one block of 31 MiB, never touched, raises that bound to 62 MiB.
-_block = torch.empty(31 * 2**20, dtype=torch.uint8)
-del _block
 
-RULES = (rules.shifting, rules.normalized, rules.exact)  # in the order of the kernel's enum
-
-_forked = False
-
-
-def _after_fork() -> None:
-    global _forked
-    _forked = True
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
-
-
-def _threads() -> int:
-    """torch's number of threads; 1 in a forked process, where OpenMP would wait for the parent's threads for ever."""
-    return 1 if _forked else torch.get_num_threads()
-
-
-_KERNELS = {torch.float32: _kernels.float32, torch.float64: _kernels.float64}
-
-
-def _run(name: str, dtype: torch.dtype, inputs: Sequence[Any], outputs: Sequence[Any], *sizes: int) -> Any:
-    """Call a kernel, which gets addresses of tensors. (Arrays would take ten times as long to hand over.)"""
-    held = [x.contiguous() if isinstance(x, Tensor) else x for x in inputs]  # until the kernel has run
-    given = [x.data_ptr() if isinstance(x, Tensor) else x for x in (*held, *outputs)]
-    return getattr(_KERNELS[dtype], name)(*given, *sizes)
-
-
-def _check_content(z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, inputs: int) -> None:
-    if not _run("well_formed", z.dtype, [z, channel, offsets, rest], [], z.numel(), rest.numel(), inputs):
+def _check_content(events: Sequence[Tensor], inputs: int) -> None:
+    z, channel, offsets, rest = events
+    if not kernels.well_formed(z, channel, offsets, rest, inputs):
         checks.refuse(z, channel, offsets, rest, inputs)
 
 
-def sort_spikes(z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def sort_spikes(z: Tensor) -> kernels.Sorted:
     checks.sort_spikes(z)
-    inputs, rows = z.shape[-1], z.shape[:-1].numel()
-    times, channel = z.new_empty(rows * inputs), z.new_empty(rows * inputs, dtype=torch.int32)
-    rest = z.new_empty(rows)
-    if _run("sort_spikes", z.dtype, [z], [times, channel, rest], rows, inputs, _threads()) >= 0:
-        reference.check_positive(z.reshape(rows, inputs))
-    return times, channel, torch.arange(rows + 1) * inputs, rest
+    return kernels.sort_spikes(z)
 
 
-def sort_levels(levels: Tensor, of_level: Tensor) -> tuple[Tensor, Tensor, Tensor, int, Tensor]:
-    rows, inputs = levels.shape
-    times, channel = of_level.new_empty(rows * inputs), of_level.new_empty(rows * inputs, dtype=torch.int32)
-    rest, offsets = of_level.new_empty(rows), torch.empty(rows + 1, dtype=torch.int64)
-    results = [times, channel, offsets, rest]
-    _run("sort_levels", of_level.dtype, [levels, of_level], results, rows, inputs, _threads())
-    spikes = int(offsets[-1])
-    return times[:spikes], channel[:spikes], offsets, inputs, rest
-
-
-def sort_windows(images: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def sort_windows(images: Tensor, size: int) -> kernels.Sorted:
     checks.sort_windows(images, size)
-    _, channels, height, width = images.shape
-    rows, inputs = len(images) * (height - size + 1) * (width - size + 1), channels * size**2
-    times, channel = images.new_empty(rows * inputs), images.new_empty(rows * inputs, dtype=torch.int32)
-    rest = images.new_empty(rows)
-    sizes = *images.shape, size, _threads()
-    if _run("sort_windows", images.dtype, [images], [times, channel, rest], *sizes) >= 0:
-        reference.check_positive(images.flatten(1))
-    return times, channel, torch.arange(rows + 1) * inputs, rest
+    return kernels.sort_windows(images, size)
 
 
 def sum_windows(values: Tensor, shape: Sequence[int], size: int) -> Tensor:
     checks.sum_windows(values, shape, size)
-    images = values.new_empty(shape)
-    _run("sum_windows", values.dtype, [values], [images], *shape, size, _threads())
-    return images
+    return kernels.sum_windows(values, shape, size)
 
 
-def first_spike(z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, shift: Tensor) -> tuple[Tensor, ...]:
-    return _fired(z, channel, offsets, rest, shift, None)[1:]
+def first_spike(z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, shift: Tensor) -> tuple[Any, ...]:
+    return fire(None, z, channel, offsets, rest, shift, None)[1:]
 
 
 def fire(
-    dense: Tensor | None, z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, shift: Tensor, *more: Any
-) -> tuple[Tensor, ...]:
-    delay, *_ = more  # feedback, rule and min_drive are for the way back
-    return _fired(z, channel, offsets, rest, shift, delay)
-
-
-def _fired(
-    z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, shift: Tensor, delay: Tensor | None
+    dense: Tensor | None,
+    z: Tensor,
+    channel: Tensor,
+    offsets: Tensor,
+    rest: Tensor,
+    shift: Tensor,
+    delay: Tensor | None,
+    *_: Any,  # feedback, rule and min_drive are for the way back
 ) -> tuple[Any, ...]:
-    """z_out (None without delays), u, count and drive."""
     checks.first_spike(z, channel, offsets, rest, shift, delay)
-    _check_content(z, channel, offsets, rest, shift.shape[-2])
-    *lead, inputs, outputs = shift.shape
-    members = math.prod(lead)
-    size = *lead, rest.shape[0] // max(members, 1), outputs
-    u, drive, count = shift.new_empty(size), shift.new_empty(size), shift.new_empty(size, dtype=torch.int32)
-    z_out = None if delay is None else shift.new_empty(size)
-    sizes = members, size[-2], inputs, outputs, _threads()
-    given = [z, channel, offsets, rest, shift, 0 if delay is None else delay]
-    if not _run("first_spike", z.dtype, given, [u, count, drive, 0 if z_out is None else z_out], *sizes):
-        assert delay is not None
-        reference.check_delay(delay)
-    return z_out, u, count, drive
+    _check_content((z, channel, offsets, rest), shift.shape[-2])
+    return kernels.fire(z, channel, offsets, rest, shift, delay)
 
 
-def plasticity(
-    z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, count: Tensor, a: Tensor, c: Tensor, num_channels: int
-) -> Tensor:
-    checks.plasticity(z, channel, offsets, rest, count, a, c, num_channels)
-    _check_content(z, channel, offsets, rest, num_channels)
-    *lead, batch, outputs = a.shape
-    result = a.new_empty(*lead, num_channels, outputs)
-    sizes = math.prod(lead), batch, num_channels, outputs, _threads()
-    _run("plasticity", z.dtype, [z, channel, offsets, rest, count, a, c], [result], *sizes)
-    return result
+def plasticity(*arguments: Any) -> Tensor:
+    checks.plasticity(*arguments)
+    _check_content(arguments[:4], arguments[-1])
+    return kernels.plasticity(*arguments)
 
 
-def feedback(
-    z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, count: Tensor, f: Tensor, weight: Tensor
-) -> Tensor:
-    checks.feedback(z, channel, offsets, rest, count, f, weight)
-    _check_content(z, channel, offsets, rest, weight.shape[-2])
-    *lead, batch, outputs = f.shape
-    inputs = weight.shape[-2]
-    result = f.new_empty(*lead, batch, inputs)
-    sizes = math.prod(lead), batch, inputs, outputs, _threads()
-    _run("feedback", z.dtype, [z, channel, offsets, rest, count, f, weight], [result], *sizes)
-    return result
+def feedback(*arguments: Any) -> Tensor:
+    checks.feedback(*arguments)
+    _check_content(arguments[:4], arguments[-1].shape[-2])
+    return kernels.feedback(*arguments)
 
 
 def coefficients(
     rule: str, delta: Tensor, u: Tensor, drive: Tensor, delay: Tensor, min_drive: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    function = rules.get(rule)
-    if function not in RULES:
-        return reference.coefficients(rule, delta, u, drive, delay, min_drive)
-    checks.coefficients(delta, u, drive, delay)
-    *lead, batch, outputs = u.shape
-    a, c, f, g = u.new_empty(u.shape), u.new_empty(u.shape), u.new_empty(u.shape), delay.new_empty(delay.shape)
-    given = [RULES.index(function), delta, u, drive, delay, min_drive]
-    _run("coefficients", u.dtype, given, [a, c, f, g], math.prod(lead), batch, outputs, _threads())
-    return a, c, f, g
+    run: Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]] = reference.coefficients
+    if rules.get(rule) in RULES:
+        checks.coefficients(delta, u, drive, delay)
+        run = kernels.coefficients
+    return run(rule, delta, u, drive, delay, min_drive)
 
 
-def adjustments(
-    z: Tensor,
-    channel: Tensor,
-    offsets: Tensor,
-    rest: Tensor,
-    count: Tensor,
-    delta: Tensor,
-    u: Tensor,
-    drive: Tensor,
-    shift: Tensor,
-    delay: Tensor,
-    weight: Tensor | None,
-    rule: str,
-    min_drive: float,
-    to_input: bool,
-    to_shift: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
+def adjustments(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
     """Of one of the rules in :data:`RULES`."""
-    checks.adjustments(z, channel, offsets, rest, count, delta, u, drive, shift, delay, weight)
-    _check_content(z, channel, offsets, rest, shift.shape[-2])
-    *lead, inputs, outputs = shift.shape
-    batch = u.shape[-2]
-    results = [
-        u.new_empty(*lead, batch, inputs) if to_input else u.new_empty(0),
-        torch.empty_like(shift, memory_format=torch.contiguous_format) if to_shift else u.new_empty(0),
-        delay.new_empty(delay.shape),
-    ]
-    given = [z, channel, offsets, rest, count, delta, u, drive, delay, shift if weight is None else weight, min_drive]
-    number = RULES.index(rules.get(rule))
-    sizes = math.prod(lead), batch, inputs, outputs, _threads()
-    _run("adjustments", z.dtype, [number, *given], [x if x.numel() else 0 for x in results], *sizes)
-    return results[0], results[1], results[2]
+    checks.adjustments(*arguments[:11])
+    _check_content(arguments[:4], arguments[8].shape[-2])
+    return kernels.adjustments(*arguments)
 
 
 def cross_entropy(z: Tensor, target: Tensor, beta: float, smoothing: float, horizon: float) -> tuple[Tensor, Tensor]:
     checks.cross_entropy(z, target)
-    loss, error = z.new_empty(z.shape[0]), z.new_empty(z.shape)
-    if _run("cross_entropy", z.dtype, [z, target, beta, smoothing, horizon], [loss, error], *z.shape) >= 0:
-        reference.check_classes(target, z.shape[1])
-    return loss, error
+    return kernels.cross_entropy(z, target, beta, smoothing, horizon)

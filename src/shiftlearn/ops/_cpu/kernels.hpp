@@ -51,8 +51,8 @@ template <class T>
 struct Kernels {
   bool (*well_formed)(const Events<T>&, int64_t spikes);
   int64_t (*sort_spikes)(const T* dense, int64_t rows, int64_t inputs, T* z, int32_t* channel, T* rest, int threads);
-  void (*sort_levels)(const uint8_t* levels, const T* of_level, int64_t rows, int64_t inputs, T* z, int32_t* channel,
-                      int64_t* offsets, T* rest, int threads);
+  int64_t (*sort_levels)(const uint8_t* levels, const T* of_level, int64_t rows, int64_t inputs, T* z, int32_t* channel,
+                         int64_t* offsets, T* rest, int threads);
   int64_t (*sort_windows)(const T* images, const Windows&, T* z, int32_t* channel, T* rest, int threads);
   void (*sum_windows)(const T* values, const Windows&, T* images, int threads);
   // With delays, z = u · delay is written too; without (null), z is not looked at.

@@ -60,6 +60,25 @@ void for_members(int64_t members, int64_t batch, int threads, F&& f) {
 
 struct Shape { int64_t members, batch, inputs, outputs; };
 
+// What a layer keeps of its way forward for its way back, in one piece of memory: the spikes that were sorted on the way
+// (if they were), and what its neurons did.
+template <class T>
+struct Trace {
+  Address offsets, z, rest, u, drive, channel, count, end;
+
+  Trace(Address memory, bool sorted, int64_t rows, int64_t inputs, int64_t outputs) {
+    const int64_t spikes = sorted ? rows * inputs : 0, neurons = rows * outputs;
+    offsets = memory;
+    z = offsets + (sorted ? (rows + 1) * sizeof(int64_t) : 0);
+    rest = z + spikes * sizeof(T);
+    u = rest + (sorted ? rows * sizeof(T) : 0);
+    drive = u + neurons * sizeof(T);
+    channel = drive + neurons * sizeof(T);
+    count = channel + spikes * sizeof(int32_t);
+    end = count + neurons * sizeof(int32_t);
+  }
+};
+
 template <class T>
 struct Binding {
   static Events<T> events(Address z, Address channel, Address offsets, Address rest, int64_t row, const Shape& s) {
@@ -72,10 +91,10 @@ struct Binding {
   static int64_t sort(Address dense, Address z, Address channel, Address rest, int64_t rows, int64_t inputs, int threads) {
     return active<T>().sort_spikes(in<T>(dense), rows, inputs, out<T>(z), out<int32_t>(channel), out<T>(rest), threads);
   }
-  static void sort_levels(Address levels, Address of_level, Address z, Address channel, Address offsets, Address rest,
-                          int64_t rows, int64_t inputs, int threads) {
-    active<T>().sort_levels(in<uint8_t>(levels), in<T>(of_level), rows, inputs, out<T>(z), out<int32_t>(channel),
-                            out<int64_t>(offsets), out<T>(rest), threads);
+  static int64_t sort_levels(Address levels, Address of_level, Address z, Address channel, Address offsets, Address rest,
+                             int64_t rows, int64_t inputs, int threads) {
+    return active<T>().sort_levels(in<uint8_t>(levels), in<T>(of_level), rows, inputs, out<T>(z), out<int32_t>(channel),
+                                   out<int64_t>(offsets), out<T>(rest), threads);
   }
   static int64_t sort_windows(Address images, Address z, Address channel, Address rest, int64_t count, int64_t channels,
                               int64_t rows, int64_t columns, int64_t size, int threads) {
@@ -144,6 +163,41 @@ struct Binding {
     if (to_shift)
       plasticity(z, channel, offsets, rest, count, a, c, to_shift, members, batch, inputs, outputs, threads);
   }
+  static int64_t trace_bytes(bool sorted, int64_t rows, int64_t inputs, int64_t outputs) {
+    return Trace<T>(0, sorted, rows, inputs, outputs).end;
+  }
+  // A layer's z_out of spikes that are given, or else (offsets is 0) sorted from `dense`. Returns -1 if all is well, -2 if the
+  // spikes are not well formed, -3 if a delay is not positive, or a row of `dense` that holds NaN or a z <= 0.
+  static int64_t forward(Address dense, Address z, Address channel, Address offsets, Address rest, int64_t spikes,
+                         Address shift, Address delay, Address trace, Address z_out, int64_t members, int64_t batch,
+                         int64_t inputs, int64_t outputs, int threads) {
+    const int64_t rows = members * batch;
+    const Trace<T> t(trace, !offsets, rows, inputs, outputs);
+    if (!offsets) {
+      z = t.z, channel = t.channel, offsets = t.offsets, rest = t.rest;
+      for (int64_t r = 0; r <= rows; ++r) out<int64_t>(offsets)[r] = r * inputs;
+      const int64_t invalid = sort(dense, z, channel, rest, rows, inputs, threads);
+      if (invalid >= 0) return invalid;
+    } else if (!well_formed(z, channel, offsets, rest, spikes, rows, inputs)) {
+      return -2;
+    }
+    const bool fine = first_spike(z, channel, offsets, rest, shift, delay, t.u, t.count, t.drive, z_out, members, batch,
+                                  inputs, outputs, threads);
+    return fine ? -1 : -3;
+  }
+  // The adjustments that belong to it. False, with nothing done, if the spikes given are not well formed (any more).
+  static bool backward(int rule, Address z, Address channel, Address offsets, Address rest, int64_t spikes, Address trace,
+                       Address delta, Address delay, Address weight, double min_drive, Address to_input,
+                       Address to_shift, Address to_delay, int64_t members, int64_t batch, int64_t inputs,
+                       int64_t outputs, int threads) {
+    const int64_t rows = members * batch;
+    const Trace<T> t(trace, !offsets, rows, inputs, outputs);
+    if (!offsets) z = t.z, channel = t.channel, offsets = t.offsets, rest = t.rest;
+    else if (!well_formed(z, channel, offsets, rest, spikes, rows, inputs)) return false;
+    adjustments(rule, z, channel, offsets, rest, t.count, delta, t.u, t.drive, delay, weight, min_drive, to_input, to_shift,
+                to_delay, members, batch, inputs, outputs, threads);
+    return true;
+  }
   static int64_t cross_entropy(Address z, Address target, double beta, double smoothing, double horizon, Address loss,
                                Address error, int64_t rows, int64_t classes) {
     return active<T>().cross_entropy(in<T>(z), in<int64_t>(target), T(beta), T(smoothing), T(horizon), rows, classes,
@@ -161,6 +215,9 @@ struct Binding {
     m.def("feedback", feedback, release);
     m.def("coefficients", coefficients, release);
     m.def("adjustments", adjustments, release);
+    m.def("trace_bytes", trace_bytes);
+    m.def("forward", forward, release);
+    m.def("backward", backward, release);
     m.def("cross_entropy", cross_entropy, release);
   }
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -146,56 +147,68 @@ void for_runs(const uint8_t* level, int64_t inputs, F&& f) {
   for (; i < inputs; ++i) f(i, 1);
 }
 
-// Sorts rows of values in 0 … 255 by counting, where value v spikes at of_level[v] > 0. Rows take only the room that
-// they need: offsets are written too. The last group of each row becomes rest, as in sort_spikes.
+// Sorts rows of values in 0 … 255 by counting, where value v spikes at of_level[v]. Rows take only the room that they
+// need: offsets are written too. The last group of each row becomes rest, as in sort_spikes. Returns the number of
+// spikes, or -1 if of_level holds NaN or a z <= 0.
 template <class T>
-void sort_levels(const uint8_t* levels, const T* of_level, int64_t rows, int64_t inputs, T* z, int32_t* channel,
-                 int64_t* offsets, T* rest, int threads) {
+int64_t sort_levels(const uint8_t* levels, const T* of_level, int64_t rows, int64_t inputs, T* z, int32_t* channel,
+                    int64_t* offsets, T* rest, int threads) {
+  if (!std::all_of(of_level, of_level + kLevels, [](T x) { return x > 0; })) return -1;
   std::vector<T> times(of_level, of_level + kLevels);
   std::sort(times.begin(), times.end());
   times.erase(std::unique(times.begin(), times.end()), times.end());
   uint8_t rank[kLevels];
   for (int v = 0; v < kLevels; ++v)
     rank[v] = uint8_t(std::lower_bound(times.begin(), times.end(), of_level[v]) - times.begin());
-  std::vector<int32_t> counts(rows * kLevels);
-  std::vector<int> last(rows);  // rank of the row's latest spikes
-  Failure failure;
+  const int ranks = int(times.size()), background = ranks - 1;
+  std::vector<int32_t> counts(rows * ranks);
+  const std::unique_ptr<int32_t[]> early(new int32_t[rows * inputs]);  // each row's inputs before the background
+  std::vector<int32_t> earlier(rows);                                  // how many they are
+  std::vector<int> last(rows, background);                             // rank of the row's latest spikes
   const int team = useful_threads(threads, rows * inputs);
 #pragma omp parallel num_threads(team)
   {
 #pragma omp for schedule(static)
     for (int64_t r = 0; r < rows; ++r) {
-      int32_t* count = counts.data() + r * kLevels;
       const uint8_t* level = levels + r * inputs;
-      for_runs(level, inputs, [&](int64_t i, int n) { count[rank[level[i]]] += n; });
-      last[r] = int(times.size()) - 1;
-      while (last[r] > 0 && count[last[r]] == 0) --last[r];
+      int32_t *found = early.get() + r * inputs, n = 0;
+      for_runs(level, inputs, [&](int64_t i, int length) {
+        if (length == 8 && rank[level[i]] == background) return;
+        for (int64_t j = i; j < i + length; ++j) {
+          found[n] = int32_t(j);
+          n += rank[level[j]] != background;
+        }
+      });
+      int32_t* count = counts.data() + r * ranks;
+      for (int32_t k = 0; k < n; ++k) ++count[rank[level[found[k]]]];
+      earlier[r] = n;
+      if (n == inputs)
+        while (last[r] > 0 && count[last[r]] == 0) --last[r];
       rest[r] = inputs ? times[last[r]] : std::numeric_limits<T>::infinity();
     }
 #pragma omp single
     {
       offsets[0] = 0;
-      for (int64_t r = 0; r < rows; ++r) offsets[r + 1] = offsets[r] + inputs - counts[r * kLevels + last[r]];
+      for (int64_t r = 0; r < rows; ++r)
+        offsets[r + 1] = offsets[r] + earlier[r] - (last[r] < background ? counts[r * ranks + last[r]] : 0);
     }
-    std::vector<int32_t> order;
 #pragma omp for schedule(static)
-    for (int64_t r = 0; r < rows; ++r) failure.guard([&] {
-      order.resize(inputs);
-      int32_t* place = counts.data() + r * kLevels;  // from counts to where the next spike of a rank goes
-      int32_t next = 0;
-      for (int k = 0; k < last[r]; ++k) next += std::exchange(place[k], next);
-      place[last[r]] = next;
+    for (int64_t r = 0; r < rows; ++r) {
       const uint8_t* level = levels + r * inputs;
-      for_runs(level, inputs, [&](int64_t i, int n) {
-        const int k = rank[level[i]];
-        if (n == 8 && k == last[r]) return;
-        for (int64_t j = i; j < i + n; ++j) order[place[k]++] = int32_t(j);
-      });
-      std::copy_n(order.begin(), next, channel + offsets[r]);
-      for (int32_t i = 0; i < next; ++i) z[offsets[r] + i] = of_level[level[order[i]]];
-    });
+      const int32_t* found = early.get() + r * inputs;
+      int32_t* place = counts.data() + r * ranks;  // from counts to where the next spike of a rank goes
+      int32_t next = 0;
+      for (int k = 0; k < ranks; ++k) next += std::exchange(place[k], next);
+      for (int32_t i = 0; i < earlier[r]; ++i) {
+        const int k = rank[level[found[i]]];
+        if (k == last[r]) continue;
+        const int64_t at = offsets[r] + place[k]++;
+        z[at] = times[k];
+        channel[at] = found[i];
+      }
+    }
   }
-  failure.rethrow();
+  return offsets[rows];
 }
 
 }  // namespace

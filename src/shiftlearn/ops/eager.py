@@ -1,0 +1,108 @@
+"""A layer and a loss in plain eager mode on the CPU: autograd calls the kernels itself.
+
+The way through torch's dispatcher, a second look at spikes that were sorted here, and a tensor for everything that a
+layer remembers would take a tenth of the step of a network of 784-800-10. What torch compiles or traces, and other
+devices, go that way: see :mod:`.registry`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from .. import rules
+from . import checks, reference
+from .registry import cpu
+
+if cpu is not None:
+    from . import kernels
+
+Events = tuple[Tensor, Tensor, Tensor, Tensor]
+_FINE, _NOT_WELL_FORMED, _NOT_POSITIVE = -1, -2, -3  # what a kernel tells; or the row of `dense` that is not positive
+_NONE_GIVEN = 0, 0, 0, 0, 0  # spikes, and their number
+
+
+def serves(*tensors: Tensor | None) -> bool:
+    """Whether nobody but autograd has to see what is done with these tensors."""
+    if cpu is None or checks.DEBUG or torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
+        return False
+    return all(x is None or (type(x) in (Tensor, Parameter) and x.device.type == "cpu") for x in tensors)
+
+
+class Fire(torch.autograd.Function):
+    """z_out of a layer with one of the rules of the kernels, of arguments that fit together.
+
+    Without ``events``, ``dense`` is sorted into them. ``trace`` is what the kernels want to know on the way back of
+    what they found on the way there; nobody else reads it.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        dense: Tensor | None,
+        events: Events | None,
+        shift: Tensor,
+        delay: Tensor,
+        feedback: Tensor | None,
+        rule: str,
+        min_drive: float,
+    ) -> Tensor:
+        *lead, inputs, outputs = shift.shape
+        members = math.prod(lead)
+        if events is None:
+            assert dense is not None
+            batch, given = dense.shape[-2], [dense, *_NONE_GIVEN]
+        else:
+            checks.events(*events, inputs)
+            batch, given = events[3].numel() // members, [0, *events, events[0].numel()]
+        size = kernels.run("trace_bytes", shift.dtype, [], [], events is None, members * batch, inputs, outputs)
+        trace = torch.empty(size, dtype=torch.uint8, device=shift.device)
+        z_out = shift.new_empty(*lead, batch, outputs)
+        ctx.sizes = members, batch, inputs, outputs
+        ctx.settings = kernels.RULES.index(rules.get(rule)), min_drive
+        results = [trace, z_out]
+        told = kernels.run("forward", shift.dtype, [*given, shift, delay], results, *ctx.sizes, kernels.threads())
+        if told != _FINE:
+            _refuse(told, dense, events, delay, inputs)
+        ctx.save_for_backward(trace, shift, delay, feedback, *(events or ()))
+        return z_out
+
+    @staticmethod
+    def backward(ctx: Any, delta: Tensor) -> tuple[Any, ...]:
+        trace, shift, delay, feedback, *events = ctx.saved_tensors
+        rule, min_drive = ctx.settings
+        given = [rule, *events, events[0].numel()] if events else [rule, *_NONE_GIVEN]
+        given += [trace, delta, delay, shift if feedback is None else feedback, min_drive]
+        *lead, inputs, _ = shift.shape
+        wanted = ctx.needs_input_grad
+        to_input = delta.new_empty(*lead, delta.shape[-2], inputs) if wanted[0] else None
+        to_shift = delta.new_empty(shift.shape) if wanted[2] else None
+        to_delay = delta.new_empty(delay.shape)
+        results = [0 if x is None else x for x in (to_input, to_shift, to_delay)]
+        if not kernels.run("backward", shift.dtype, given, results, *ctx.sizes, kernels.threads()):
+            _refuse(_NOT_WELL_FORMED, None, events, delay, inputs)
+        return to_input, None, to_shift, to_delay, None, None, None
+
+
+def _refuse(told: int, dense: Tensor | None, events: Sequence[Tensor] | None, delay: Tensor, inputs: int) -> NoReturn:
+    """InputError that says what a kernel saw."""
+    if told == _NOT_WELL_FORMED and events:
+        z, channel, offsets, rest = events
+        checks.refuse(z, channel, offsets, rest, inputs)
+    elif told == _NOT_POSITIVE:  # a delay
+        reference.check_delay(delay)
+    elif dense is not None:
+        reference.check_positive(dense.reshape(-1, inputs))
+    raise AssertionError(f"a kernel refused its input ({told}), in which nothing is wrong")
+
+
+def cross_entropy(z: Tensor, target: Tensor, beta: float, smoothing: float, horizon: float) -> tuple[Tensor, Tensor]:
+    """The op of that name, of arguments that fit together."""
+    run = kernels.cross_entropy if serves(z, target) else torch.ops.shiftlearn.cross_entropy
+    loss, error = run(z, target, beta, smoothing, horizon)
+    return loss, error

@@ -1,0 +1,138 @@
+"""The way past torch's dispatcher leads to the same results as the way through it. Only plain tensors take it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from problems import DTYPES, needs_kernels, random_dense
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from shiftlearn import SpikeEvents, ops
+from shiftlearn.errors import InputError
+from shiftlearn.nn import FirstSpikeCrossEntropy
+from shiftlearn.ops import checks, eager
+
+pytestmark = needs_kernels
+
+
+def through(monkeypatch: pytest.MonkeyPatch, run: Callable[[], Any]) -> Any:
+    with monkeypatch.context() as patch:
+        patch.setattr(eager, "serves", lambda *_: False)
+        return run()
+
+
+def weights(dtype: torch.dtype, *shape: int) -> Tensor:
+    return torch.rand(shape, dtype=dtype, generator=torch.Generator().manual_seed(1)) * 8 / shape[-2] - 0.1
+
+
+def events(dtype: torch.dtype) -> SpikeEvents:
+    z = torch.tensor([1.0, 1.5, 1.5, 2.0, 1.25, 3.0], dtype=dtype)
+    rest = torch.tensor([math.inf, 4.0, 2.0, math.inf], dtype=dtype)
+    return SpikeEvents(z, torch.tensor([0, 3, 3, 5, 2, 4]), torch.tensor([0, 4, 6, 6, 6]), 6, rest)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("lead", [(), (2,), (2, 1)], ids=str)
+@pytest.mark.parametrize("rule", ["shifting", "normalized", "exact"])
+@pytest.mark.parametrize("form", ["dense", "constant", "events", "no rows"])
+def test_both_ways_give_the_same(
+    form: str, rule: str, lead: tuple[int, ...], dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Spike times and all gradients, to the last bit, where the error's memory has a layout of its own, too."""
+    batch = 0 if form == "no rows" else 4 // math.prod(lead)
+    dense = random_dense(2, 4, 6, 1).tensor(dtype)[: math.prod(lead) * batch].reshape(*lead, batch, 6)
+    feedback = weights(dtype, *lead, 6, 3).abs() if rule == "exact" else None
+
+    def run() -> list[Tensor | None]:
+        inputs = events(dtype) if form == "events" else dense.clone().requires_grad_(form != "constant")
+        shift = weights(dtype, *lead, 6, 3).requires_grad_()
+        delay = torch.full((*lead, 3), 1.25, dtype=dtype, requires_grad=True)
+        z = ops.fire(inputs, shift, delay, feedback, rule, 0.125)
+        ways.add(type(z.grad_fn).__name__)
+        error = weights(dtype, *lead, 3, max(batch, 1)).mT[..., :batch, :]
+        (torch.where(z.isinf(), 0, z) * error).sum().backward()
+        return [z, shift.grad, delay.grad, inputs.grad if isinstance(inputs, Tensor) else None]
+
+    ways: set[str] = set()
+    past, other = run(), through(monkeypatch, run)
+    assert len(ways) == 2
+    for x, y in zip(past, other, strict=True):
+        assert (x is None) == (y is None)
+        assert x is None or torch.equal(x, y)
+    assert past[0].isfinite().any() or not batch
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_losses_are_the_same(weighted: bool, reduction: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    loss, target = FirstSpikeCrossEntropy(2.0, 0.1, reduction=reduction), torch.tensor([0, 1, 0])
+    weight = torch.tensor([1.0, 2.0, 0.5]) if weighted else None
+
+    def run() -> list[Tensor]:
+        z = torch.tensor([[1.5, 2.0], [3.0, math.inf], [1.0, 1.25]], requires_grad=True)
+        value = loss(z, target, weight)
+        value.backward()
+        return [value, z.grad]
+
+    for x, y in zip(run(), through(monkeypatch, run), strict=True):
+        assert torch.equal(x, y)
+        assert x.abs().sum() > 0
+
+
+def test_the_way_back_may_be_gone_twice_if_asked_for() -> None:
+    shift, delay = weights(torch.float32, 6, 3).requires_grad_(), torch.ones(3)
+    z = ops.fire(random_dense(2, 4, 6, 1).tensor(torch.float32), shift, delay)
+    error = torch.ones_like(z)
+    first, second = (torch.autograd.grad(z, shift, error, retain_graph=True)[0] for _ in range(2))
+    assert torch.equal(first, second)
+    torch.autograd.grad(z, shift, error)
+    with pytest.raises(RuntimeError, match="second time"):
+        torch.autograd.grad(z, shift, error)
+
+
+def test_weights_that_were_changed_between_are_found() -> None:
+    shift = weights(torch.float32, 6, 3).requires_grad_()
+    z = ops.fire(random_dense(2, 4, 6, 1).tensor(torch.float32), shift, torch.ones(3))
+    with torch.no_grad():
+        shift.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        z.sum().backward()
+
+
+def test_spikes_are_looked_at_both_ways() -> None:
+    """What numpy changes, autograd does not see, but kernels would read beyond the weights."""
+    given, shift = events(torch.float32), weights(torch.float32, 6, 3).requires_grad_()
+    z = ops.fire(given, shift, torch.ones(3))
+    given.channel.numpy()[0] = 10**6
+    for run in (z.sum().backward, lambda: ops.fire(given, shift, torch.ones(3))):
+        with pytest.raises(InputError, match=r"channel must lie in 0 … 5"):
+            run()
+    assert shift.grad is None
+    given.channel = given.channel.long()
+    with pytest.raises(InputError, match=r"channel must be torch.int32"):
+        ops.fire(given, shift, torch.ones(3))
+
+
+def test_only_plain_tensors_go_that_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Own(Tensor):
+        pass
+
+    plain = torch.ones(2)
+    assert eager.serves(plain, None, torch.nn.Parameter(plain))
+    assert not eager.serves(plain, plain.as_subclass(Own))
+    assert not eager.serves(plain.to("meta"))
+    with FakeTensorMode():
+        assert not eager.serves(plain)
+    monkeypatch.setattr(checks, "DEBUG", True)
+    assert not eager.serves(plain)
+
+
+def test_a_kernel_that_refuses_is_never_ignored() -> None:
+    """Should the values be fine again by the time that they are looked at, there is still no result."""
+    with pytest.raises(AssertionError, match="refused"):
+        eager._refuse(-3, None, None, torch.ones(2), 1)
