@@ -75,11 +75,21 @@ inline void store_vector(T* p, int v, typename Simd<T>::K real, typename Simd<T>
 // Loops over the NV vectors of a block are unrolled early, or the compiler keeps the vectors in memory.
 #define FOR_VECTORS _Pragma("GCC unroll 8") for (int v = 0; v < NV; ++v)
 
+// Memory that a loop comes to only after a while: a block's row is on a page of its own, where the machine's prefetching
+// does not follow.
+template <int NV, bool TO_WRITE = false, class T>
+inline void ask_for(const T* vectors) {
+  for (int at = 0; at < NV * VECTOR_BYTES; at += 64)
+    __builtin_prefetch(reinterpret_cast<const char*>(vectors) + at, TO_WRITE);
+}
+
 // Weights that are read often are first gathered block by block: else each of their rows is a memory page of its own.
 template <class T>
 bool is_worth_packing(const Events<T>& e, const std::vector<Block>& blocks) {
   return blocks.size() > 1 && e.spikes() >= 4 * e.inputs;
 }
+
+constexpr int64_t kRowsAhead = 16;
 
 // A block's columns, row after row, in `strip`.
 template <class T, int MOST>
@@ -89,8 +99,10 @@ const T* pack(const T* weight, int64_t inputs, int64_t ld, const Block& block, s
   specialise<T, MOST>(block, [&](auto nv, auto full) {
     constexpr int NV = nv(), width = Simd<T>::width;
     const auto real = Simd<T>::first(block.tail);
-    for (int64_t i = 0; i < inputs; ++i)
+    for (int64_t i = 0; i < inputs; ++i) {
+      ask_for<NV>(weight + (i + kRowsAhead) * ld);
       FOR_VECTORS Simd<T>::store(to + (i * NV + v) * width, load_vector<T, NV, full()>(weight + i * ld, v, real));
+    }
   });
   return to;
 }
@@ -100,11 +112,6 @@ constexpr int64_t kFar = 8 << 20, kAhead = 8;  // bytes of weights; events
 
 template <class T>
 bool is_far(int64_t inputs, int64_t ld) { return inputs * ld * int64_t(sizeof(T)) > kFar; }
-
-template <int NV, class T>
-inline void ask_for(const T* weights) {
-  FOR_VECTORS __builtin_prefetch(weights + v * Simd<T>::width);
-}
 
 }  // namespace
 }  // namespace shiftlearn

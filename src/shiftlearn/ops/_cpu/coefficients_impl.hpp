@@ -26,7 +26,10 @@ void coefficients_block(const T* delta, const T* u, const T* drive, const T* del
     if (RULE != Rule::exact)
       for (int j = 0; j < S::width; ++j) gain[v][j] = std::exp(d[v][j]);
   }
-  for (int64_t at = 0; at < rows * outputs; at += outputs)
+  for (int64_t at = 0; at < rows * outputs; at += outputs) {
+    const int64_t later = at + 8 * outputs;
+    for (const T* x : {delta, u, drive}) ask_for<NV>(x + later);
+    for (const T* x : {a, c, f}) ask_for<NV, true>(x + later);
     FOR_VECTORS {
       const V time = load_vector<T, NV, FULL>(u + at, v, real), slope = load_vector<T, NV, FULL>(drive + at, v, real);
       const V sent = load_vector<T, NV, FULL>(delta + at, v, real);
@@ -41,6 +44,7 @@ void coefficients_block(const T* delta, const T* u, const T* drive, const T* del
       const V product = (RULE == Rule::exact ? raw : error) * z;
       for (int j = 0; j < S::width; ++j) sum[v * S::width + j] += product[j];
     }
+  }
   for (int j = 0; j < (NV - 1) * S::width + tail; ++j) g[j] = T(sum[j]);
 }
 

@@ -182,6 +182,9 @@ void plasticity_by_group(const Events<T>& e, const Groups<T>& groups, const int3
         terms.resize((groups.begin[chunk.last] - before) * NV);
         for (int64_t row = chunk.first; row < chunk.last; ++row) {
           const int64_t at = row * outputs + block.begin;
+          ask_for<NV>(count + at + 4 * outputs);
+          ask_for<NV>(a + at + 4 * outputs);
+          ask_for<NV>(c + at + 4 * outputs);
           const auto t = terms_of<T, NV, FULL>(e, row, count + at, a + at, c + at, block.tail, common);
           const T* z = e.z + e.offsets[row];
           int32_t begin = 0;
@@ -192,6 +195,7 @@ void plasticity_by_group(const Events<T>& e, const Groups<T>& groups, const int3
         }
         for (int64_t i = 0; i < e.inputs; ++i) {
           T* target = result + i * outputs + block.begin;
+          ask_for<NV, true>(target + 8 * outputs);
           typename S::V sum[NV] = {};
           if (chunk.first > 0) FOR_VECTORS sum[v] = load_vector<T, NV, FULL>(target, v, real);
           const int32_t* group = lists.group.data() + lists.begin(chunk, i);

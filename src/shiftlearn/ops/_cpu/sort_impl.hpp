@@ -147,6 +147,32 @@ void for_runs(const uint8_t* level, int64_t inputs, F&& f) {
   for (; i < inputs; ++i) f(i, 1);
 }
 
+// The inputs of a row that do not come at the latest time of all, in order; returns how many they are.
+inline int32_t find_early(const uint8_t* level, int64_t inputs, const uint8_t* rank, int background, int32_t* found) {
+  int32_t n = 0;
+  for_runs(level, inputs, [&](int64_t i, int length) {
+    if (length == 8 && rank[level[i]] == background) return;
+    for (int64_t j = i; j < i + length; ++j) {
+      found[n] = int32_t(j);
+      n += rank[level[j]] != background;
+    }
+  });
+  return n;
+}
+
+// Puts the n inputs found in order of rank, from place[rank] on, but for those of the last rank.
+template <class T>
+void put_in_order(const uint8_t* level, const int32_t* found, int32_t n, const uint8_t* rank, const T* times, int last,
+                  int32_t* __restrict place, T* __restrict z, int32_t* __restrict channel) {
+  for (int32_t i = 0; i < n; ++i) {
+    const int k = rank[level[found[i]]];
+    if (k == last) continue;
+    const int32_t at = place[k]++;
+    z[at] = times[k];
+    channel[at] = found[i];
+  }
+}
+
 // Sorts rows of values in 0 … 255 by counting, where value v spikes at of_level[v]. Rows take only the room that they
 // need: offsets are written too. The last group of each row becomes rest, as in sort_spikes. Returns the number of
 // spikes, or -1 if of_level holds NaN or a z <= 0.
@@ -171,15 +197,8 @@ int64_t sort_levels(const uint8_t* levels, const T* of_level, int64_t rows, int6
 #pragma omp for schedule(static)
     for (int64_t r = 0; r < rows; ++r) {
       const uint8_t* level = levels + r * inputs;
-      int32_t *found = early.get() + r * inputs, n = 0;
-      for_runs(level, inputs, [&](int64_t i, int length) {
-        if (length == 8 && rank[level[i]] == background) return;
-        for (int64_t j = i; j < i + length; ++j) {
-          found[n] = int32_t(j);
-          n += rank[level[j]] != background;
-        }
-      });
-      int32_t* count = counts.data() + r * ranks;
+      int32_t *found = early.get() + r * inputs, *count = counts.data() + r * ranks;
+      const int32_t n = find_early(level, inputs, rank, background, found);
       for (int32_t k = 0; k < n; ++k) ++count[rank[level[found[k]]]];
       earlier[r] = n;
       if (n == inputs)
@@ -194,18 +213,11 @@ int64_t sort_levels(const uint8_t* levels, const T* of_level, int64_t rows, int6
     }
 #pragma omp for schedule(static)
     for (int64_t r = 0; r < rows; ++r) {
-      const uint8_t* level = levels + r * inputs;
-      const int32_t* found = early.get() + r * inputs;
       int32_t* place = counts.data() + r * ranks;  // from counts to where the next spike of a rank goes
       int32_t next = 0;
       for (int k = 0; k < ranks; ++k) next += std::exchange(place[k], next);
-      for (int32_t i = 0; i < earlier[r]; ++i) {
-        const int k = rank[level[found[i]]];
-        if (k == last[r]) continue;
-        const int64_t at = offsets[r] + place[k]++;
-        z[at] = times[k];
-        channel[at] = found[i];
-      }
+      put_in_order(levels + r * inputs, early.get() + r * inputs, earlier[r], rank, times.data(), last[r], place,
+                   z + offsets[r], channel + offsets[r]);
     }
   }
   return offsets[rows];

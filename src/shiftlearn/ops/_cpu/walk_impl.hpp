@@ -216,6 +216,10 @@ void walk_rows(const Events<T>& e, const Groups<T>& groups, int64_t begin, int64
   for (int64_t row = begin; row < end; ++row) {
     const int64_t at = row * outputs, within = row % kTogether;
     const Spikes<T> to = {out.u + at, out.count + at, out.drive + at, delay ? out.z + at : nullptr};
+    ask_for<NV, true>(to.u);
+    ask_for<NV, true>(to.count);
+    ask_for<NV, true>(to.drive);
+    if (delay) ask_for<NV, true>(to.z);
     if (groups.large()) {
       const int32_t* group = groups.end.data() + groups.begin[row];
       walk_row<T, NV, FULL, true>(e, row, weight, ld, tail, sums, delay, times, nullptr, group, to);
