@@ -29,7 +29,8 @@ void coefficients_block(const T* delta, const T* u, const T* drive, const T* del
   for (int64_t at = 0; at < rows * outputs; at += outputs) {
     const int64_t later = at + 8 * outputs;
     for (const T* x : {delta, u, drive}) ask_for<NV>(x + later);
-    for (const T* x : {a, c, f}) ask_for<NV, true>(x + later);
+    for (const T* x : {a, c, f})
+      if (x) ask_for<NV, true>(x + later);
     FOR_VECTORS {
       const V time = load_vector<T, NV, FULL>(u + at, v, real), slope = load_vector<T, NV, FULL>(drive + at, v, real);
       const V sent = load_vector<T, NV, FULL>(delta + at, v, real);
@@ -40,7 +41,7 @@ void coefficients_block(const T* delta, const T* u, const T* drive, const T* del
       const V error = raw / D, term = error * gain[v], z = RULE == Rule::exact ? crossing : crossing * d[v];
       store_vector<T, NV, FULL>(a + at, v, real, term);
       store_vector<T, NV, FULL>(c + at, v, real, term * z);
-      store_vector<T, NV, FULL>(f + at, v, real, RULE == Rule::exact ? term : error);
+      if (f) store_vector<T, NV, FULL>(f + at, v, real, RULE == Rule::exact ? term : error);
       const V product = (RULE == Rule::exact ? raw : error) * z;
       for (int j = 0; j < S::width; ++j) sum[v * S::width + j] += product[j];
     }
@@ -57,7 +58,7 @@ void coefficients_of(const T* delta, const T* u, const T* drive, const T* delay,
     specialise<T, kRuleVectors>(blocks[i], [&](auto nv, auto full) {
       const int64_t j = blocks[i].begin;
       coefficients_block<T, RULE, nv(), full()>(delta + j, u + j, drive + j, delay + j, min_drive, rows, outputs,
-                                                blocks[i].tail, a + j, c + j, f + j, g + j);
+                                                blocks[i].tail, a + j, c + j, f ? f + j : nullptr, g + j);
     });
 }
 

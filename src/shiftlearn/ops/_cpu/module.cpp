@@ -144,7 +144,7 @@ struct Binding {
     for_members(members, batch, threads, [&](int64_t m, int team, int64_t row) {
       const int64_t at = row * outputs, first = m * outputs;
       active<T>().coefficients(Rule(rule), in<T>(delta) + at, in<T>(u) + at, in<T>(drive) + at, in<T>(delay) + first,
-                               T(min_drive), batch, outputs, out<T>(a) + at, out<T>(c) + at, out<T>(f) + at,
+                               T(min_drive), batch, outputs, out<T>(a) + at, out<T>(c) + at, f ? out<T>(f) + at : nullptr,
                                out<T>(g) + first, team);
     });
   }
@@ -156,7 +156,7 @@ struct Binding {
     static thread_local std::vector<T> scratch;  // kept, since fresh memory costs page faults
     const int64_t size = members * batch * outputs;
     if (int64_t(scratch.size()) < 3 * size) scratch.resize(3 * size);
-    const auto a = Address(scratch.data()), c = Address(scratch.data() + size), f = Address(scratch.data() + 2 * size);
+    const auto a = Address(scratch.data()), c = Address(scratch.data() + size), f = to_input ? Address(scratch.data() + 2 * size) : 0;
     coefficients(rule, delta, u, drive, delay, min_drive, a, c, f, to_delay, members, batch, outputs, threads);
     if (to_input)
       feedback(z, channel, offsets, rest, count, f, weight, to_input, members, batch, inputs, outputs, threads);

@@ -16,89 +16,140 @@ namespace {
 template <class T>
 using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
 
+// A spike as one number, which orders as spikes do: its key above the 32 bits of its channel.
+__extension__ typedef unsigned __int128 Wide;
 template <class T>
-struct Spike { Bits<T> key; int32_t channel; };
+using Spike = std::conditional_t<sizeof(T) == 4, uint64_t, Wide>;
+
+template <class T>
+Bits<T> key_of(Spike<T> spike) { return Bits<T>(spike >> 32); }
 
 constexpr int64_t kFew = 32, kSome = 2048, kMany = 8192;  // spikes
-constexpr int kDigit = 10;                                // bits of a digit, at most
+constexpr int kDigit = 10;                                // bits of a digit
 
-// Stable, ascending by key. False, with a part of the work done, if spikes would have to move more than `most` places.
+// Ascending. False, with a part of the work done, if spikes would have to move more than `most` places.
 template <class T>
-bool insertion_sort(std::vector<Spike<T>>& spikes, int64_t n, int64_t most) {
-  Bits<T> largest = n ? spikes[0].key : 0;
+bool insertion_sort(Spike<T>* spikes, int64_t n, int64_t most) {
+  Spike<T> largest = n ? spikes[0] : 0;
   for (int64_t i = 1; i < n; ++i) {
-    if (spikes[i].key >= largest) {
-      largest = spikes[i].key;
+    const Spike<T> spike = spikes[i];
+    if (spike >= largest) {
+      largest = spike;
       continue;
     }
-    const Spike<T> spike = spikes[i];
     int64_t at = i;
-    for (; at > 0 && spikes[at - 1].key > spike.key; --at) spikes[at] = spikes[at - 1];
+    for (; at > 0 && spikes[at - 1] > spike; --at) spikes[at] = spikes[at - 1];
     spikes[at] = spike;
     if ((most -= i - at) < 0) return false;
   }
   return true;
 }
 
-// Stable, ascending by bits [low, high) of the key. The result ends up in `spikes`.
+// Stable, ascending by the keys, which have that many bits. The result ends up in `spikes`.
 template <class T>
-void radix_sort(std::vector<Spike<T>>& spikes, std::vector<Spike<T>>& spare, int64_t n, int low, int high) {
-  const int passes = (high - low + kDigit - 1) / kDigit;
-  const int digit = passes ? (high - low + passes - 1) / passes : 0;
-  const Bits<T> mask = (Bits<T>(1) << digit) - 1;
+void radix_sort(std::vector<Spike<T>>& spikes, std::vector<Spike<T>>& spare, int64_t n, int bits) {
+  constexpr Bits<T> mask = (1 << kDigit) - 1;
   uint32_t place[1 << kDigit];  // where the next spike with a given digit goes
-  for (; low < high; low += digit) {
+  for (int low = 0; low < bits; low += kDigit) {
     std::fill_n(place, mask + 1, 0);
-    for (int64_t i = 0; i < n; ++i) ++place[(spikes[i].key >> low) & mask];
+    for (int64_t i = 0; i < n; ++i) ++place[(key_of<T>(spikes[i]) >> low) & mask];
     uint32_t next = 0;
-    for (Bits<T> d = 0; d <= mask; ++d) next += std::exchange(place[d], next);
+    for (uint32_t& x : place) next += std::exchange(x, next);
     const Spike<T>* from = spikes.data();
     Spike<T>* to = spare.data();
-    for (int64_t i = 0; i < n; ++i) to[place[(from[i].key >> low) & mask]++] = from[i];
+    for (int64_t i = 0; i < n; ++i) to[place[(key_of<T>(from[i]) >> low) & mask]++] = from[i];
     std::swap(spikes, spare);
   }
 }
 
-// Stable, ascending by key; keys lie in 0 … largest. The result ends up in `spikes`.
+// Values, of which those before `until` are spikes: from `earliest` to `latest`. Their keys count from `earliest`.
 template <class T>
-void sort_by_key(std::vector<Spike<T>>& spikes, std::vector<Spike<T>>& spare, int64_t n, Bits<T> largest) {
-  if (n <= kFew) {  // counting would cost more than it saves
-    insertion_sort<T>(spikes, n, n * n);
-    return;
+struct Dense {
+  const T* values;
+  int64_t size;
+  Bits<T> earliest, latest, until;
+
+  // Calls f with every spike, in the order of channels.
+  template <class F>
+  void for_spikes(F&& f) const {
+    for (int64_t i = 0; i < size; ++i) {
+      Bits<T> key;
+      std::memcpy(&key, values + i, sizeof key);
+      if (key < until) f(Spike<T>(key - earliest) << 32 | Spike<T>(i));
+    }
   }
+  // The time of a spike.
+  T time(Spike<T> spike) const {
+    const Bits<T> key = key_of<T>(spike) + earliest;
+    T result;
+    std::memcpy(&result, &key, sizeof result);
+    return result;
+  }
+};
+
+// Writes the spikes in order of their keys' bits from `low` on, which are two digits; returns their number.
+template <int DIGIT, class T>
+int64_t take_by_two_digits(const Dense<T>& dense, int low, Spike<T>* spikes, Spike<T>* spare) {
+  constexpr Bits<T> mask = (1 << DIGIT) - 1;
+  uint32_t lower[1 << DIGIT] = {}, upper[1 << DIGIT] = {};  // both counted in one reading; then where the next one goes
+  dense.for_spikes([&](Spike<T> spike) {
+    ++lower[(key_of<T>(spike) >> low) & mask];
+    ++upper[key_of<T>(spike) >> low >> DIGIT];
+  });
+  uint32_t n = 0, m = 0;
+  for (Bits<T> d = 0; d <= mask; ++d) {
+    n += std::exchange(lower[d], n);
+    m += std::exchange(upper[d], m);
+  }
+  dense.for_spikes([&](Spike<T> spike) { spare[lower[(key_of<T>(spike) >> low) & mask]++] = spike; });
+  for (uint32_t i = 0; i < n; ++i) spikes[upper[key_of<T>(spare[i]) >> low >> DIGIT]++] = spare[i];
+  return n;
+}
+
+// Writes the spikes in order; returns their number. There is room for all values.
+template <class T>
+int64_t sort_dense(const Dense<T>& dense, std::vector<Spike<T>>& spikes, std::vector<Spike<T>>& spare) {
+  const Bits<T> range = dense.latest > dense.earliest ? dense.latest - dense.earliest : 0;
   int bits = 0;
-  while (bits < int(8 * sizeof(T)) && (largest >> bits) != 0) ++bits;
-  // The upper bits tell almost all spikes of a row apart, unless they lie very close together.
-  const int upper = n <= kSome ? 18 : n <= kMany ? 20 : bits, low = std::max(bits - upper, 0);
-  radix_sort<T>(spikes, spare, n, low, bits);
-  if (low > 0 && !insertion_sort<T>(spikes, n, 8 * n)) radix_sort<T>(spikes, spare, n, 0, bits);
+  while (bits < int(8 * sizeof(T)) && (range >> bits) != 0) ++bits;
+  int64_t n = 0;
+  const auto take = [&] {
+    n = 0;
+    dense.for_spikes([&](Spike<T> spike) { spikes[n++] = spike; });
+  };
+  if (dense.size <= kFew) {  // counting would cost more than it saves
+    take();
+    insertion_sort<T>(spikes.data(), n, n * n);
+    return n;
+  }
+  if (dense.size <= kMany) {  // the upper bits tell almost all spikes apart, unless they lie very close together
+    n = dense.size <= kSome ? take_by_two_digits<9>(dense, std::max(bits - 18, 0), spikes.data(), spare.data())
+                            : take_by_two_digits<10>(dense, std::max(bits - 20, 0), spikes.data(), spare.data());
+    if (insertion_sort<T>(spikes.data(), n, 8 * n)) return n;
+  }
+  take();
+  radix_sort<T>(spikes, spare, n, bits);
+  return n;
 }
 
 template <class T>
-bool sort_row(const T* dense, int64_t inputs, T* z, int32_t* channel, T* rest, std::vector<Spike<T>>& spikes,
+bool sort_row(const T* values, int64_t inputs, T* z, int32_t* channel, T* rest, std::vector<Spike<T>>& spikes,
               std::vector<Spike<T>>& spare) {
   Bits<T> latest = 0, earliest = std::numeric_limits<Bits<T>>::max();
   bool valid = true;
   for (int64_t i = 0; i < inputs; ++i) {
     Bits<T> key;
-    std::memcpy(&key, dense + i, sizeof key);
-    valid &= dense[i] > 0;  // false for NaN too
+    std::memcpy(&key, values + i, sizeof key);
+    valid &= values[i] > 0;  // false for NaN too
     latest = std::max(latest, key);
     earliest = std::min(earliest, key);
   }
   if (!valid) return false;
-  int64_t n = 0;
-  for (int64_t i = 0; i < inputs; ++i) {
-    Bits<T> key;
-    std::memcpy(&key, dense + i, sizeof key);
-    spikes[n] = {Bits<T>(key - earliest), int32_t(i)};
-    n += key < latest;  // the tied group of last spikes, or the silent ones, become rest
-  }
-  sort_by_key<T>(spikes, spare, n, latest - earliest);
+  const Dense<T> dense = {values, inputs, earliest, latest, latest};  // the last group, or the silent ones, become rest
+  const int64_t n = sort_dense(dense, spikes, spare);
   for (int64_t i = 0; i < n; ++i) {
-    const Bits<T> key = spikes[i].key + earliest;
-    std::memcpy(z + i, &key, sizeof key);
-    channel[i] = spikes[i].channel;
+    z[i] = dense.time(spikes[i]);
+    channel[i] = int32_t(spikes[i]);
   }
   std::fill(z + n, z + inputs, std::numeric_limits<T>::infinity());
   std::fill(channel + n, channel + inputs, 0);

@@ -25,29 +25,23 @@ bool sort_image(const T* image, const Windows& w, const std::vector<Pixel>& pixe
                 std::vector<Spike<T>>& spikes, std::vector<Spike<T>>& spare, std::vector<int64_t>& next) {
   constexpr T never = std::numeric_limits<T>::infinity();
   const int64_t inputs = w.inputs(), across = w.across(), size = w.size;
-  Bits<T> latest = 0, earliest = std::numeric_limits<Bits<T>>::max();
+  Bits<T> latest = 0, earliest = std::numeric_limits<Bits<T>>::max(), until;
+  std::memcpy(&until, &never, sizeof until);
   bool valid = true;
-  int64_t n = 0;
   for (int64_t i = 0; i < w.pixels(); ++i) {
     Bits<T> key;
     std::memcpy(&key, image + i, sizeof key);
     valid &= image[i] > 0;
-    spikes[n] = {key, int32_t(i)};
-    n += image[i] < never;
+    if (image[i] < never) latest = std::max(latest, key);
     earliest = std::min(earliest, key);
   }
   if (!valid) return false;
-  for (int64_t k = 0; k < n; ++k) {
-    spikes[k].key -= earliest;
-    latest = std::max(latest, spikes[k].key);
-  }
-  sort_by_key<T>(spikes, spare, n, latest);
+  const Dense<T> dense = {image, w.pixels(), earliest, latest, until};
+  const int64_t n = sort_dense(dense, spikes, spare);
   for (int64_t window = 0; window < w.of_image(); ++window) next[window] = window * inputs;
   for (int64_t k = 0; k < n; ++k) {
-    const Bits<T> key = spikes[k].key + earliest;
-    T time;
-    std::memcpy(&time, &key, sizeof time);
-    const auto [y, x, corner] = pixels[spikes[k].channel];
+    const T time = dense.time(spikes[k]);
+    const auto [y, x, corner] = pixels[int32_t(spikes[k])];
     const int64_t right = std::min<int64_t>(across - 1, x), left = std::max<int64_t>(x - size + 1, 0);
     const int64_t bottom = std::min<int64_t>(w.down() - 1, y);
     for (int64_t v = std::max<int64_t>(y - size + 1, 0); v <= bottom; ++v)
