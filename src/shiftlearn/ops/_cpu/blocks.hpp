@@ -12,6 +12,7 @@ namespace {
 
 // Vectors of a block of columns, at most: what the registers hold of a walk's or an adjustment's state.
 constexpr int kWalkVectors = VECTOR_BYTES == 64 ? 5 : 3;
+constexpr int kGroupWalkVectors = VECTOR_BYTES == 64 ? 5 : 4;  // so many that much of their weights stays nearest
 constexpr int kGroupVectors = 8;
 constexpr int kAdjustVectors = VECTOR_BYTES == 64 ? 4 : 3;
 constexpr int kPairVectors = VECTOR_BYTES == 64 ? 2 : 4;

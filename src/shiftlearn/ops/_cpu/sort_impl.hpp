@@ -199,8 +199,8 @@ void for_runs(const uint8_t* level, int64_t inputs, F&& f) {
 }
 
 // The inputs of a row that do not come at the latest time of all, in order; returns how many they are.
-inline int32_t find_early(const uint8_t* level, int64_t inputs, const uint8_t* rank, int background, int32_t* found) {
-  int32_t n = 0;
+inline int64_t find_early(const uint8_t* level, int64_t inputs, const uint8_t* rank, int background, int32_t* found) {
+  int64_t n = 0;
   for_runs(level, inputs, [&](int64_t i, int length) {
     if (length == 8 && rank[level[i]] == background) return;
     for (int64_t j = i; j < i + length; ++j) {
@@ -211,16 +211,16 @@ inline int32_t find_early(const uint8_t* level, int64_t inputs, const uint8_t* r
   return n;
 }
 
-// Puts the n inputs found in order of rank, from place[rank] on, but for those of the last rank.
+// Puts the inputs found in order of rank, from place[rank] on, but for those of the last rank.
 template <class T>
-void put_in_order(const uint8_t* level, const int32_t* found, int32_t n, const uint8_t* rank, const T* times, int last,
-                  int32_t* __restrict place, T* __restrict z, int32_t* __restrict channel) {
-  for (int32_t i = 0; i < n; ++i) {
-    const int k = rank[level[found[i]]];
+void put_in_order(const uint8_t* level, const int32_t* found, const int32_t* end, const uint8_t* rank, const T* times,
+                  int last, int32_t* __restrict place, T* __restrict z, int32_t* __restrict channel) {
+  for (; found < end; ++found) {
+    const int k = rank[level[*found]];
     if (k == last) continue;
     const int32_t at = place[k]++;
     z[at] = times[k];
-    channel[at] = found[i];
+    channel[at] = *found;
   }
 }
 
@@ -239,20 +239,21 @@ int64_t sort_levels(const uint8_t* levels, const T* of_level, int64_t rows, int6
     rank[v] = uint8_t(std::lower_bound(times.begin(), times.end(), of_level[v]) - times.begin());
   const int ranks = int(times.size()), background = ranks - 1;
   std::vector<int32_t> counts(rows * ranks);
-  const std::unique_ptr<int32_t[]> early(new int32_t[rows * inputs]);  // each row's inputs before the background
-  std::vector<int32_t> earlier(rows);                                  // how many they are
+  const std::unique_ptr<int32_t[]> early(new int32_t[rows * inputs]);  // the rows' inputs before the background
+  std::vector<const int32_t*> begin(rows), end(rows);                  // where each row's are
   std::vector<int> last(rows, background);                             // rank of the row's latest spikes
   const int team = useful_threads(threads, rows * inputs);
 #pragma omp parallel num_threads(team)
   {
+    int32_t* next = nullptr;  // a thread's rows follow one another, and so do their inputs: there is room
 #pragma omp for schedule(static)
     for (int64_t r = 0; r < rows; ++r) {
       const uint8_t* level = levels + r * inputs;
-      int32_t *found = early.get() + r * inputs, *count = counts.data() + r * ranks;
-      const int32_t n = find_early(level, inputs, rank, background, found);
-      for (int32_t k = 0; k < n; ++k) ++count[rank[level[found[k]]]];
-      earlier[r] = n;
-      if (n == inputs)
+      int32_t *found = next ? next : early.get() + r * inputs, *count = counts.data() + r * ranks;
+      next = found + find_early(level, inputs, rank, background, found);
+      for (const int32_t* i = found; i < next; ++i) ++count[rank[level[*i]]];
+      begin[r] = found, end[r] = next;
+      if (next - found == inputs)
         while (last[r] > 0 && count[last[r]] == 0) --last[r];
       rest[r] = inputs ? times[last[r]] : std::numeric_limits<T>::infinity();
     }
@@ -260,15 +261,15 @@ int64_t sort_levels(const uint8_t* levels, const T* of_level, int64_t rows, int6
     {
       offsets[0] = 0;
       for (int64_t r = 0; r < rows; ++r)
-        offsets[r + 1] = offsets[r] + earlier[r] - (last[r] < background ? counts[r * ranks + last[r]] : 0);
+        offsets[r + 1] = offsets[r] + (end[r] - begin[r]) - (last[r] < background ? counts[r * ranks + last[r]] : 0);
     }
 #pragma omp for schedule(static)
     for (int64_t r = 0; r < rows; ++r) {
       int32_t* place = counts.data() + r * ranks;  // from counts to where the next spike of a rank goes
       int32_t next = 0;
       for (int k = 0; k < ranks; ++k) next += std::exchange(place[k], next);
-      put_in_order(levels + r * inputs, early.get() + r * inputs, earlier[r], rank, times.data(), last[r], place,
-                   z + offsets[r], channel + offsets[r]);
+      put_in_order(levels + r * inputs, begin[r], end[r], rank, times.data(), last[r], place, z + offsets[r],
+                   channel + offsets[r]);
     }
   }
   return offsets[rows];

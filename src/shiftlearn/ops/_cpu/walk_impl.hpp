@@ -235,7 +235,7 @@ void walk_rows(const Events<T>& e, const Groups<T>& groups, int64_t begin, int64
 // The sum of each of a block's columns, in double precision.
 template <class T>
 void column_sums(const T* shift, int64_t inputs, int64_t ld, const Block& block, T* sums) {
-  double total[kGroupVectors * Simd<T>::width] = {};
+  double total[kGroupWalkVectors * Simd<T>::width] = {};
   const int64_t columns = block.columns<T>();
   for (int64_t i = 0; i < inputs; ++i)
     for (int64_t j = 0; j < columns; ++j) total[j] += shift[i * ld + j];
@@ -247,7 +247,7 @@ void first_spike(const Events<T>& e, const T* shift, const T* delay, int64_t out
                  int threads) {
   using S = Simd<T>;
   const Groups<T> groups(e);
-  const auto blocks = column_blocks<T>(outputs, groups.large() ? kGroupVectors : kWalkVectors);
+  const auto blocks = column_blocks<T>(outputs, groups.large() ? kGroupWalkVectors : kWalkVectors);
   bool rest = false;
   int64_t longest = 0;
   for (int64_t r = 0; r < e.rows; ++r) {
@@ -271,12 +271,12 @@ void first_spike(const Events<T>& e, const T* shift, const T* delay, int64_t out
     const T* weight = shift + block.begin;
     int64_t ld = outputs;
     if (packed) {
-      weight = pack<T, kGroupVectors>(weight, e.inputs, ld, block, strip);
+      weight = pack<T, kGroupWalkVectors>(weight, e.inputs, ld, block, strip);
       ld = block.vectors * S::width;
     }
-    T sums[kGroupVectors * S::width] = {};
+    T sums[kGroupWalkVectors * S::width] = {};
     if (rest) column_sums(weight, e.inputs, ld, block, sums);
-    specialise<T, kGroupVectors>(block, [&](auto nv, auto full) {
+    specialise<T, kGroupWalkVectors>(block, [&](auto nv, auto full) {
       walk_rows<T, nv(), full()>(
           e, groups, begin, end, weight, ld, block.tail, sums, delay ? delay + block.begin : nullptr, times, outputs,
           {u + block.begin, count + block.begin, drive + block.begin, delay ? z + block.begin : nullptr});
