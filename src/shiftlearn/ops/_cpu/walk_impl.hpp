@@ -208,12 +208,17 @@ void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int t
   }
 }
 
-// Rows begin … end − 1 of a chunk, which begins at a multiple of kTogether.
+// Rows begin … end − 1 of a chunk, which begins at a multiple of kTogether. Meanwhile the weights of the next block, if
+// there is one, are asked for.
 template <class T, int NV, bool FULL>
 void walk_rows(const Events<T>& e, const Groups<T>& groups, int64_t begin, int64_t end, const T* weight, int64_t ld,
-               int tail, const T* sums, const T* delay, std::vector<T>& times, int64_t outputs, Spikes<T> out) {
+               int tail, const T* sums, const T* delay, std::vector<T>& times, int64_t outputs, const T* next,
+               Spikes<T> out) {
   Progress<T> progress[kTogether];
+  int64_t asked = 0;
   for (int64_t row = begin; row < end; ++row) {
+    for (const int64_t until = (row + 1 - begin) * e.inputs / (end - begin); next && asked < until; ++asked)
+      ask_for<NV>(next + asked * outputs);
     const int64_t at = row * outputs, within = row % kTogether;
     const Spikes<T> to = {out.u + at, out.count + at, out.drive + at, delay ? out.z + at : nullptr};
     ask_for<NV, true>(to.u);
@@ -260,7 +265,7 @@ void first_spike(const Events<T>& e, const T* shift, const T* delay, int64_t out
   const int64_t chunks = team == 1 || count_blocks == 0 ? 1 : (4 * team + count_blocks - 1) / count_blocks;
   const int64_t chunk = ((e.rows + chunks - 1) / chunks + kTogether - 1) / kTogether * kTogether;
   Failure failure;
-#pragma omp parallel for schedule(dynamic) num_threads(team)
+#pragma omp parallel for schedule(static, 1) num_threads(team)
   for (int64_t task = 0; task < count_blocks * chunks; ++task) failure.guard([&] {
     static thread_local std::vector<typename S::V> strip;  // kept, since fresh memory costs page faults
     static thread_local std::vector<T> times;
@@ -268,6 +273,7 @@ void first_spike(const Events<T>& e, const T* shift, const T* delay, int64_t out
     const int64_t begin = task % chunks * chunk, end = std::min(begin + chunk, e.rows);
     if (begin >= end) return;
     times.reserve(longest + 4);
+    const int64_t next = (task + team) / chunks;  // block of this thread's next task
     const T* weight = shift + block.begin;
     int64_t ld = outputs;
     if (packed) {
@@ -279,6 +285,7 @@ void first_spike(const Events<T>& e, const T* shift, const T* delay, int64_t out
     specialise<T, kGroupWalkVectors>(block, [&](auto nv, auto full) {
       walk_rows<T, nv(), full()>(
           e, groups, begin, end, weight, ld, block.tail, sums, delay ? delay + block.begin : nullptr, times, outputs,
+          packed && next < count_blocks ? shift + blocks[next].begin : nullptr,
           {u + block.begin, count + block.begin, drive + block.begin, delay ? z + block.begin : nullptr});
     });
   });
