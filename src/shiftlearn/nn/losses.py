@@ -114,12 +114,15 @@ class FirstSpikeCrossEntropy(nn.Module):
         _check(z, target, weight)
         z, horizon = _read(z, self.horizon, self.readout)
         among = max(z.shape[0], 1) if self.reduction == "mean" else 1
+        settings = self.beta, self.label_smoothing, horizon
         if self.ordinal:
             rows = self._ordinal(_heard(z, horizon), target)
-            return (rows if weight is None else rows * weight).sum() / among
-        settings = self.beta, self.label_smoothing, horizon
-        loss: Tensor = _CrossEntropy.apply(z, target.long(), weight, among, *settings)  # type: ignore[no-untyped-call]
-        return loss
+        elif weight is None and eager.serves(z, target):
+            loss: Tensor = eager.CrossEntropy.apply(z, target.long(), among, *settings)  # type: ignore[no-untyped-call]
+            return loss
+        else:
+            rows = _CrossEntropy.apply(z, target.long(), *settings)  # type: ignore[no-untyped-call]
+        return (rows if weight is None else rows * weight).sum() / among
 
     def _ordinal(self, z: Tensor, target: Tensor) -> Tensor:
         check_classes(target, z.shape[1])
@@ -130,18 +133,18 @@ class FirstSpikeCrossEntropy(nn.Module):
 
 
 class _CrossEntropy(torch.autograd.Function):
+    """Of every row."""
+
     @staticmethod
-    def forward(ctx: Any, z: Tensor, target: Tensor, weight: Tensor | None, among: int, *settings: float) -> Tensor:
-        loss, error = eager.cross_entropy(z, target, *settings)
-        if weight is not None:
-            loss, error = loss * weight, error * weight[:, None]
+    def forward(ctx: Any, z: Tensor, target: Tensor, *settings: float) -> Tensor:
+        loss: Tensor
+        loss, error = torch.ops.shiftlearn.cross_entropy(z, target, *settings)
         ctx.save_for_backward(error)
-        ctx.among = among
-        return loss.sum() / among
+        return loss
 
     @staticmethod
     def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor | None, ...]:
-        return grad[0] / ctx.among * ctx.saved_tensors[0], *[None] * 6
+        return grad[0][:, None] * ctx.saved_tensors[0], *[None] * 4
 
 
 class RewardLoss(nn.Module):

@@ -101,8 +101,20 @@ def _refuse(told: int, dense: Tensor | None, events: Sequence[Tensor] | None, de
     raise AssertionError(f"a kernel refused its input ({told}), in which nothing is wrong")
 
 
-def cross_entropy(z: Tensor, target: Tensor, beta: float, smoothing: float, horizon: float) -> tuple[Tensor, Tensor]:
-    """The op of that name, of arguments that fit together."""
-    run = kernels.cross_entropy if serves(z, target) else torch.ops.shiftlearn.cross_entropy
-    loss, error = run(z, target, beta, smoothing, horizon)
-    return loss, error
+class CrossEntropy(torch.autograd.Function):
+    """Of the op of that name, the rows' losses together, divided by ``among``."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, z: Tensor, target: Tensor, among: int, beta: float, smoothing: float, horizon: float
+    ) -> Tensor:
+        loss, error = z.new_empty(()), z.new_empty(z.shape)
+        given = [z, target, beta, smoothing, horizon, among]
+        if kernels.run("loss_of_all", z.dtype, given, [loss, error], *z.shape) >= 0:
+            reference.check_classes(target, z.shape[1])
+        ctx.save_for_backward(error)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor | None, ...]:
+        return grad[0] * ctx.saved_tensors[0], *[None] * 5

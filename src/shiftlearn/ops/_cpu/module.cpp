@@ -3,6 +3,7 @@
 #include <nanobind/stl/string.h>
 
 #include <algorithm>
+#include <numeric>
 #include <vector>
 
 #include "kernels.hpp"
@@ -203,6 +204,16 @@ struct Binding {
     return active<T>().cross_entropy(in<T>(z), in<int64_t>(target), T(beta), T(smoothing), T(horizon), rows, classes,
                                      out<T>(loss), out<T>(error));
   }
+  // The rows' losses together, and their errors, both divided by `among`. Returns what cross_entropy does.
+  static int64_t loss_of_all(Address z, Address target, double beta, double smoothing, double horizon, int64_t among,
+                             Address loss, Address error, int64_t rows, int64_t classes) {
+    std::vector<T> of_row(rows);
+    const int64_t invalid =
+        cross_entropy(z, target, beta, smoothing, horizon, Address(of_row.data()), error, rows, classes);
+    *out<T>(loss) = T(std::accumulate(of_row.begin(), of_row.end(), 0.0) / among);
+    for (int64_t i = 0; i < rows * classes; ++i) out<T>(error)[i] *= T(1) / T(among);
+    return invalid;
+  }
   static void bind(nb::module_ m) {
     const auto release = nb::call_guard<nb::gil_scoped_release>();
     m.def("well_formed", well_formed, release);
@@ -219,6 +230,7 @@ struct Binding {
     m.def("forward", forward, release);
     m.def("backward", backward, release);
     m.def("cross_entropy", cross_entropy, release);
+    m.def("loss_of_all", loss_of_all, release);
   }
 };
 

@@ -182,9 +182,9 @@ void plasticity_by_group(const Events<T>& e, const Groups<T>& groups, const int3
         terms.resize((groups.begin[chunk.last] - before) * NV);
         for (int64_t row = chunk.first; row < chunk.last; ++row) {
           const int64_t at = row * outputs + block.begin;
-          ask_for<NV>(count + at + 4 * outputs);
-          ask_for<NV>(a + at + 4 * outputs);
-          ask_for<NV>(c + at + 4 * outputs);
+          ask_for<NV>(count + at + 12 * outputs);
+          ask_for<NV>(a + at + 12 * outputs);
+          ask_for<NV>(c + at + 12 * outputs);
           const auto t = terms_of<T, NV, FULL>(e, row, count + at, a + at, c + at, block.tail, common);
           const T* z = e.z + e.offsets[row];
           int32_t begin = 0;
