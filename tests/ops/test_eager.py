@@ -67,6 +67,20 @@ def test_both_ways_give_the_same(
     assert past[0].isfinite().any() or not batch
 
 
+@pytest.mark.parametrize("form", ["dense", "events"])
+def test_answers_alone_are_the_same(form: str) -> None:
+    """Nothing is kept for a way back, where there is none."""
+    inputs = events(torch.float32) if form == "events" else random_dense(2, 4, 6, 1).tensor(torch.float32)
+    shift, delay = weights(torch.float32, 6, 3).requires_grad_(), torch.full((3,), 1.25)
+    want = ops.fire(inputs, shift, delay)
+    with torch.no_grad():
+        got = ops.fire(inputs, shift, delay)
+    assert (want.grad_fn is None, got.grad_fn is None) == (False, True)
+    assert torch.equal(got, want)
+    assert torch.equal(ops.fire(inputs, shift.detach(), delay), want)
+    assert want.isfinite().any()
+
+
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_losses_are_the_same(weighted: bool, reduction: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -202,15 +202,13 @@ def fire(
                 f"feedback must have the shape of shift, {tuple(shift.shape)}, got {tuple(feedback.shape)}"
             )
         _check_like("feedback", feedback, shift)
-    z_out: Tensor
     settings = shift, delay, feedback, rule, min_drive
     if eager.serves(dense, *settings[:3], *(events or ())) and function in registry.cpu.RULES and shift.numel():
-        z_out = eager.Fire.apply(dense, events, *settings)  # type: ignore[no-untyped-call]
-        return z_out
+        return eager.fire(dense, events, *settings)
     if events is None:
         assert dense is not None
         events = _ops.sort_spikes(dense.detach())
-    z_out = _ops.fire(dense, *events, *settings)[0]
+    z_out: Tensor = _ops.fire(dense, *events, *settings)[0]
     return z_out
 
 

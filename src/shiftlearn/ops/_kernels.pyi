@@ -24,10 +24,11 @@ class Kernels:
     # number of the rule, z, channel, offsets, rest, count, delta, u, drive, delay, weight, min_drive, to_input or 0,
     # to_shift or 0, to_delay; members, batch, inputs, outputs
     def adjustments(self, *arguments: Any) -> None: ...
-    # whether spikes are sorted into it; rows, inputs, outputs (and no threads)
+    # whether spikes are sorted into it; rows, inputs, outputs or 0 (and no threads)
     def trace_bytes(self, *arguments: Any) -> int: ...
-    # dense or 0; z, channel, offsets, rest and their number, or 0; shift, delay, trace, z_out; members, batch, inputs,
-    # outputs. -1: fine; -2: the spikes are not well formed; -3: a delay is not positive; or a row of dense that is not
+    # dense or 0; z, channel, offsets, rest and their number, or 0; shift, delay, whether for a way back, trace, z_out;
+    # members, batch, inputs, outputs. -1: fine; -2: the spikes are not well formed; -3: a delay is not positive; or a
+    # row of dense that is not
     def forward(self, *arguments: Any) -> int: ...
     # number of the rule; z, channel, offsets, rest and their number, or 0; trace, delta, delay, weight, min_drive,
     # to_input or 0, to_shift or 0, to_delay; members, batch, inputs, outputs. False: the spikes are not well formed

@@ -34,12 +34,49 @@ def serves(*tensors: Tensor | None) -> bool:
     return all(x is None or (type(x) in (Tensor, Parameter) and x.device.type == "cpu") for x in tensors)
 
 
-class Fire(torch.autograd.Function):
+def fire(
+    dense: Tensor | None,
+    events: Events | None,
+    shift: Tensor,
+    delay: Tensor,
+    feedback: Tensor | None,
+    rule: str,
+    min_drive: float,
+) -> Tensor:
     """z_out of a layer with one of the rules of the kernels, of arguments that fit together.
 
-    Without ``events``, ``dense`` is sorted into them. ``trace`` is what the kernels want to know on the way back of
-    what they found on the way there; nobody else reads it.
+    Without ``events``, ``dense`` is sorted into them.
     """
+    if torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in (dense, shift, delay)):
+        z_out: Tensor = Fire.apply(dense, events, shift, delay, feedback, rule, min_drive)  # type: ignore[no-untyped-call]
+        return z_out
+    return _forward(dense, events, shift, delay, keep=False)[0]
+
+
+def _forward(
+    dense: Tensor | None, events: Events | None, shift: Tensor, delay: Tensor, keep: bool
+) -> tuple[Tensor, Tensor, tuple[int, ...]]:
+    """z_out; what the kernels want to know on the way back, if ``keep``, for nobody else to read; members and sizes."""
+    *lead, inputs, outputs = shift.shape
+    members = math.prod(lead)
+    if events is None:
+        assert dense is not None
+        batch, given = dense.shape[-2], [dense, *_NONE_GIVEN]
+    else:
+        checks.events(*events, inputs)
+        batch, given = events[3].numel() // members, [0, *events, events[0].numel()]
+    kept = events is None, members * batch, inputs, outputs if keep else 0
+    trace = torch.empty(kernels.run("trace_bytes", shift.dtype, [], [], *kept), dtype=torch.uint8, device=shift.device)
+    z_out = shift.new_empty(*lead, batch, outputs)
+    sizes = members, batch, inputs, outputs
+    told = kernels.run("forward", shift.dtype, [*given, shift, delay, keep], [trace, z_out], *sizes, kernels.threads())
+    if told != _FINE:
+        _refuse(told, dense, events, delay, inputs)
+    return z_out, trace, sizes
+
+
+class Fire(torch.autograd.Function):
+    """:func:`fire` and its way back."""
 
     @staticmethod
     def forward(
@@ -52,23 +89,8 @@ class Fire(torch.autograd.Function):
         rule: str,
         min_drive: float,
     ) -> Tensor:
-        *lead, inputs, outputs = shift.shape
-        members = math.prod(lead)
-        if events is None:
-            assert dense is not None
-            batch, given = dense.shape[-2], [dense, *_NONE_GIVEN]
-        else:
-            checks.events(*events, inputs)
-            batch, given = events[3].numel() // members, [0, *events, events[0].numel()]
-        size = kernels.run("trace_bytes", shift.dtype, [], [], events is None, members * batch, inputs, outputs)
-        trace = torch.empty(size, dtype=torch.uint8, device=shift.device)
-        z_out = shift.new_empty(*lead, batch, outputs)
-        ctx.sizes = members, batch, inputs, outputs
+        z_out, trace, ctx.sizes = _forward(dense, events, shift, delay, keep=True)
         ctx.settings = kernels.RULES.index(rules.get(rule)), min_drive
-        results = [trace, z_out]
-        told = kernels.run("forward", shift.dtype, [*given, shift, delay], results, *ctx.sizes, kernels.threads())
-        if told != _FINE:
-            _refuse(told, dense, events, delay, inputs)
         ctx.save_for_backward(trace, shift, delay, feedback, *(events or ()))
         return z_out
 

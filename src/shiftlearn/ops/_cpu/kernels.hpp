@@ -55,7 +55,8 @@ struct Kernels {
                          int64_t* offsets, T* rest, int threads);
   int64_t (*sort_windows)(const T* images, const Windows&, T* z, int32_t* channel, T* rest, int threads);
   void (*sum_windows)(const T* values, const Windows&, T* images, int threads);
-  // With delays, z = u · delay is written too; without (null), z is not looked at.
+  // With delays, z = u · delay is written too; without (null), z is not looked at. Without u, count and drive (all null),
+  // it is z alone.
   void (*first_spike)(const Events<T>&, const T* shift, const T* delay, int64_t outputs, T* u, int32_t* count, T* drive,
                       T* z, int threads);
   void (*plasticity)(const Events<T>&, const int32_t* count, const T* a, const T* c, int64_t outputs, T* result,

@@ -62,7 +62,7 @@ void for_members(int64_t members, int64_t batch, int threads, F&& f) {
 struct Shape { int64_t members, batch, inputs, outputs; };
 
 // What a layer keeps of its way forward for its way back, in one piece of memory: the spikes that were sorted on the way
-// (if they were), and what its neurons did.
+// (if they were), and what its neurons did (without a way back, nothing: 0 outputs).
 template <class T>
 struct Trace {
   Address offsets, z, rest, u, drive, channel, count, end;
@@ -117,8 +117,9 @@ struct Binding {
     for_members(members, batch, threads, [&](int64_t m, int team, int64_t row) {
       const int64_t at = row * outputs;
       active<T>().first_spike(events(z, channel, offsets, rest, row, s), in<T>(shift) + m * inputs * outputs,
-                              d ? d + m * outputs : nullptr, outputs, out<T>(u) + at, out<int32_t>(count) + at,
-                              out<T>(drive) + at, d ? out<T>(z_out) + at : nullptr, team);
+                              d ? d + m * outputs : nullptr, outputs, u ? out<T>(u) + at : nullptr,
+                              u ? out<int32_t>(count) + at : nullptr, u ? out<T>(drive) + at : nullptr,
+                              d ? out<T>(z_out) + at : nullptr, team);
     });
     return true;
   }
@@ -167,13 +168,13 @@ struct Binding {
   static int64_t trace_bytes(bool sorted, int64_t rows, int64_t inputs, int64_t outputs) {
     return Trace<T>(0, sorted, rows, inputs, outputs).end;
   }
-  // A layer's z_out of spikes that are given, or else (offsets is 0) sorted from `dense`. Returns -1 if all is well, -2 if the
+  // A layer's z_out of spikes that are given, or else (offsets is 0) sorted from `dense`. `keep`: for a way back. Returns -1 if all is well, -2 if the
   // spikes are not well formed, -3 if a delay is not positive, or a row of `dense` that holds NaN or a z <= 0.
   static int64_t forward(Address dense, Address z, Address channel, Address offsets, Address rest, int64_t spikes,
-                         Address shift, Address delay, Address trace, Address z_out, int64_t members, int64_t batch,
-                         int64_t inputs, int64_t outputs, int threads) {
+                         Address shift, Address delay, bool keep, Address trace, Address z_out, int64_t members,
+                         int64_t batch, int64_t inputs, int64_t outputs, int threads) {
     const int64_t rows = members * batch;
-    const Trace<T> t(trace, !offsets, rows, inputs, outputs);
+    const Trace<T> t(trace, !offsets, rows, inputs, keep ? outputs : 0);
     if (!offsets) {
       z = t.z, channel = t.channel, offsets = t.offsets, rest = t.rest;
       for (int64_t r = 0; r <= rows; ++r) out<int64_t>(offsets)[r] = r * inputs;
@@ -182,8 +183,8 @@ struct Binding {
     } else if (!well_formed(z, channel, offsets, rest, spikes, rows, inputs)) {
       return -2;
     }
-    const bool fine = first_spike(z, channel, offsets, rest, shift, delay, t.u, t.count, t.drive, z_out, members, batch,
-                                  inputs, outputs, threads);
+    const bool fine = first_spike(z, channel, offsets, rest, shift, delay, keep ? t.u : 0, t.count, t.drive, z_out, members,
+                                  batch, inputs, outputs, threads);
     return fine ? -1 : -3;
   }
   // The adjustments that belong to it. False, with nothing done, if the spikes given are not well formed (any more).

@@ -14,8 +14,18 @@
 namespace shiftlearn {
 namespace {
 
+// What is written of neurons: z where there are delays, the others where they are wanted (null: not).
 template <class T>
-struct Spikes { T* u; int32_t* count; T* drive; T* z; };
+struct Spikes {
+  T* u;
+  int32_t* count;
+  T* drive;
+  T* z;
+
+  Spikes from(int64_t neuron) const {
+    return {u ? u + neuron : u, count ? count + neuron : count, drive ? drive + neuron : drive, z ? z + neuron : z};
+  }
+};
 
 // Where the walk of one vector of neurons has come to; the names are those of walk_row.
 template <class T>
@@ -201,8 +211,9 @@ void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int t
     u = u > from ? u : from;
     const auto fired = S::positive(total[v]) & S::positive(inf - u);  // a quotient that overflows is silence
     u = S::select(fired, u, S::fill(inf));
-    store_vector<T, NV, FULL>(out.u, v, real, u);
     if (delay) store_vector<T, NV, FULL>(out.z, v, real, u * load_vector<T, NV, FULL>(delay, v, real));
+    if (!out.u) continue;
+    store_vector<T, NV, FULL>(out.u, v, real, u);
     store_vector<T, NV, FULL>(out.drive, v, real, S::keep(fired, total[v]));
     S::store_count(out.count + v * S::width, S::select(fired, count[v], M{}), FULL || v + 1 < NV ? S::width : tail);
   }
@@ -219,12 +230,14 @@ void walk_rows(const Events<T>& e, const Groups<T>& groups, int64_t begin, int64
   for (int64_t row = begin; row < end; ++row) {
     for (const int64_t until = (row + 1 - begin) * e.inputs / (end - begin); next && asked < until; ++asked)
       ask_for<NV>(next + asked * outputs);
-    const int64_t at = row * outputs, within = row % kTogether;
-    const Spikes<T> to = {out.u + at, out.count + at, out.drive + at, delay ? out.z + at : nullptr};
-    ask_for<NV, true>(to.u);
-    ask_for<NV, true>(to.count);
-    ask_for<NV, true>(to.drive);
-    if (delay) ask_for<NV, true>(to.z);
+    const int64_t within = row % kTogether;
+    const Spikes<T> to = out.from(row * outputs);
+    if (to.u) {
+      ask_for<NV, true>(to.u);
+      ask_for<NV, true>(to.count);
+      ask_for<NV, true>(to.drive);
+    }
+    if (to.z) ask_for<NV, true>(to.z);
     if (groups.large()) {
       const int32_t* group = groups.end.data() + groups.begin[row];
       walk_row<T, NV, FULL, true>(e, row, weight, ld, tail, sums, delay, times, nullptr, group, to);
@@ -286,7 +299,7 @@ void first_spike(const Events<T>& e, const T* shift, const T* delay, int64_t out
       walk_rows<T, nv(), full()>(
           e, groups, begin, end, weight, ld, block.tail, sums, delay ? delay + block.begin : nullptr, times, outputs,
           packed && next < count_blocks ? shift + blocks[next].begin : nullptr,
-          {u + block.begin, count + block.begin, drive + block.begin, delay ? z + block.begin : nullptr});
+          Spikes<T>{u, count, drive, delay ? z : nullptr}.from(block.begin));
     });
   });
   failure.rethrow();
