@@ -109,6 +109,16 @@ def test_the_way_back_may_be_gone_twice_if_asked_for() -> None:
         torch.autograd.grad(z, shift, error)
 
 
+def test_several_errors_at_once_are_taken_one_by_one() -> None:
+    shift, delay = weights(torch.float64, 6, 3).requires_grad_(), torch.ones(3).double()
+    z = ops.fire(random_dense(2, 4, 6, 1).tensor(torch.float64), shift, delay)
+    errors = torch.eye(z.numel(), dtype=torch.float64).reshape(-1, *z.shape)
+    (together,) = torch.autograd.grad(z, shift, errors, is_grads_batched=True, retain_graph=True)
+    alone = [torch.autograd.grad(z, shift, error, retain_graph=True)[0] for error in errors]
+    assert torch.equal(together, torch.stack(alone))
+    assert together.any()
+
+
 def test_weights_that_were_changed_between_are_found() -> None:
     shift = weights(torch.float32, 6, 3).requires_grad_()
     z = ops.fire(random_dense(2, 4, 6, 1).tensor(torch.float32), shift, torch.ones(3))

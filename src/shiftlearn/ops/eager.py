@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
+from torch._C import _functorch
 from torch.nn import Parameter
 
 from .. import rules
@@ -24,7 +25,7 @@ if cpu is not None:
 
 Events = tuple[Tensor, Tensor, Tensor, Tensor]
 _FINE, _NOT_WELL_FORMED, _NOT_POSITIVE = -1, -2, -3  # what a kernel tells; or the row of `dense` that is not positive
-_NONE_GIVEN = 0, 0, 0, 0, 0  # spikes, and their number
+_NONE_GIVEN = None, None, None, None
 
 
 def serves(*tensors: Tensor | None) -> bool:
@@ -55,24 +56,24 @@ def fire(
 
 def _forward(
     dense: Tensor | None, events: Events | None, shift: Tensor, delay: Tensor, keep: bool
-) -> tuple[Tensor, Tensor, tuple[int, ...]]:
-    """z_out; what the kernels want to know on the way back, if ``keep``, for nobody else to read; members and sizes."""
+) -> tuple[Tensor, Tensor]:
+    """z_out, and what the kernels want to know on the way back, if ``keep``; nobody else reads it."""
     *lead, inputs, outputs = shift.shape
     members = math.prod(lead)
     if events is None:
         assert dense is not None
-        batch, given = dense.shape[-2], [dense, *_NONE_GIVEN]
+        batch, given = dense.shape[-2], [dense, 0, 0, 0, 0, 0]
     else:
         checks.events(*events, inputs)
         batch, given = events[3].numel() // members, [0, *events, events[0].numel()]
     kept = events is None, members * batch, inputs, outputs if keep else 0
     trace = torch.empty(kernels.run("trace_bytes", shift.dtype, [], [], *kept), dtype=torch.uint8, device=shift.device)
     z_out = shift.new_empty(*lead, batch, outputs)
-    sizes = members, batch, inputs, outputs
-    told = kernels.run("forward", shift.dtype, [*given, shift, delay, keep], [trace, z_out], *sizes, kernels.threads())
+    sizes = members, batch, inputs, outputs, kernels.threads()
+    told = kernels.run("forward", shift.dtype, [*given, shift, delay, keep], [trace, z_out], *sizes)
     if told != _FINE:
         _refuse(told, dense, events, delay, inputs)
-    return z_out, trace, sizes
+    return z_out, trace
 
 
 class Fire(torch.autograd.Function):
@@ -89,7 +90,7 @@ class Fire(torch.autograd.Function):
         rule: str,
         min_drive: float,
     ) -> Tensor:
-        z_out, trace, ctx.sizes = _forward(dense, events, shift, delay, keep=True)
+        z_out, trace = _forward(dense, events, shift, delay, keep=True)
         ctx.settings = kernels.RULES.index(rules.get(rule)), min_drive
         ctx.save_for_backward(trace, shift, delay, feedback, *(events or ()))
         return z_out
@@ -97,18 +98,63 @@ class Fire(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, delta: Tensor) -> tuple[Any, ...]:
         trace, shift, delay, feedback, *events = ctx.saved_tensors
-        rule, min_drive = ctx.settings
-        given = [rule, *events, events[0].numel()] if events else [rule, *_NONE_GIVEN]
-        given += [trace, delta, delay, shift if feedback is None else feedback, min_drive]
-        *lead, inputs, _ = shift.shape
-        wanted = ctx.needs_input_grad
-        to_input = delta.new_empty(*lead, delta.shape[-2], inputs) if wanted[0] else None
-        to_shift = delta.new_empty(shift.shape) if wanted[2] else None
-        to_delay = delta.new_empty(delay.shape)
-        results = [0 if x is None else x for x in (to_input, to_shift, to_delay)]
-        if not kernels.run("backward", shift.dtype, given, results, *ctx.sizes, kernels.threads()):
-            _refuse(_NOT_WELL_FORMED, None, events, delay, inputs)
-        return to_input, None, to_shift, to_delay, None, None, None
+        wanted = ctx.needs_input_grad[0], ctx.needs_input_grad[2]
+        several = _functorch.is_legacy_batchedtensor(delta) or _functorch.is_batchedtensor(delta)
+        back = (
+            torch.ops.shiftlearn.go_back if several else _go_back
+        )  # torch takes a batch of errors to an op one by one
+        weight = shift if feedback is None else feedback
+        to_input, to_shift, to_delay = back(
+            delta, trace, shift, delay, weight, *(events or _NONE_GIVEN), *ctx.settings, *wanted
+        )
+        results = to_input if wanted[0] else None, to_shift if wanted[1] else None
+        return results[0], None, results[1], to_delay, None, None, None
+
+
+def _go_back(
+    delta: Tensor,
+    trace: Tensor,
+    shift: Tensor,
+    delay: Tensor,
+    weight: Tensor,
+    z: Tensor | None,
+    channel: Tensor | None,
+    offsets: Tensor | None,
+    rest: Tensor | None,
+    rule: int,
+    min_drive: float,
+    to_input: bool,
+    to_shift: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What inputs, weights and delays get; nothing in the place of what is not wanted."""
+    *lead, inputs, outputs = shift.shape
+    batch = delta.shape[-2]
+    given = [0 if x is None else x for x in (z, channel, offsets, rest)]
+    results = [
+        delta.new_empty(*lead, batch, inputs) if to_input else delta.new_empty(0),
+        delta.new_empty(shift.shape) if to_shift else delta.new_empty(0),
+        delta.new_empty(delay.shape),
+    ]
+    told = kernels.run(
+        "backward",
+        shift.dtype,
+        [rule, *given, 0 if z is None else z.numel(), trace, delta, delay, weight, min_drive],
+        [results[0] if to_input else 0, results[1] if to_shift else 0, results[2]],
+        *(math.prod(lead), batch, inputs, outputs, kernels.threads()),
+    )
+    if not told:
+        _refuse(_NOT_WELL_FORMED, None, [x for x in (z, channel, offsets, rest) if x is not None], delay, inputs)
+    return results[0], results[1], results[2]
+
+
+if cpu is not None:
+    torch.library.define(
+        "shiftlearn::go_back",
+        "(Tensor delta, Tensor trace, Tensor shift, Tensor delay, Tensor weight, Tensor? z, Tensor? channel,"
+        " Tensor? offsets, Tensor? rest, int rule, float min_drive, bool to_input, bool to_shift)"
+        " -> (Tensor, Tensor, Tensor)",
+    )
+    torch.library.impl("shiftlearn::go_back", "cpu", _go_back)
 
 
 def _refuse(told: int, dense: Tensor | None, events: Sequence[Tensor] | None, delay: Tensor, inputs: int) -> NoReturn:
