@@ -99,10 +99,9 @@ class Fire(torch.autograd.Function):
     def backward(ctx: Any, delta: Tensor) -> tuple[Any, ...]:
         trace, shift, delay, feedback, *events = ctx.saved_tensors
         wanted = ctx.needs_input_grad[0], ctx.needs_input_grad[2]
+        # Of a batch of errors (is_grads_batched) torch gives an op one after the other.
         several = _functorch.is_legacy_batchedtensor(delta) or _functorch.is_batchedtensor(delta)
-        back = (
-            torch.ops.shiftlearn.go_back if several else _go_back
-        )  # torch takes a batch of errors to an op one by one
+        back: Any = torch.ops.shiftlearn.go_back if several else _go_back
         weight = shift if feedback is None else feedback
         to_input, to_shift, to_delay = back(
             delta, trace, shift, delay, weight, *(events or _NONE_GIVEN), *ctx.settings, *wanted
