@@ -4,7 +4,7 @@
 
 Contenders take turns, each in a process of its own, so that peak memory is its own; the fastest epoch counts. The
 published form (sort, tile the weights per sample, gather, take the smallest candidate) runs a few batches, and the
-epoch is extrapolated from them. ``mnist`` and ``mnist-quick`` are recipes: all grey levels, and 8. Ratios are to the
+epoch is extrapolated from them. ``mnist`` and ``mnist-quick`` are recipes: all grey levels, and 4. Ratios are to the
 MLP of the same run. ``answers`` are seconds for the same images without learning (not of the published form).
 """
 
