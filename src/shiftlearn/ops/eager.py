@@ -80,16 +80,8 @@ class Fire(torch.autograd.Function):
     """:func:`fire` and its way back."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        dense: Tensor | None,
-        events: Events | None,
-        shift: Tensor,
-        delay: Tensor,
-        feedback: Tensor | None,
-        rule: str,
-        min_drive: float,
-    ) -> Tensor:
+    def forward(ctx: Any, *given: Any) -> Tensor:
+        dense, events, shift, delay, feedback, rule, min_drive = given
         z_out, trace = _forward(dense, events, shift, delay, keep=True)
         ctx.settings = kernels.RULES.index(rules.get(rule)), min_drive
         ctx.save_for_backward(trace, shift, delay, feedback, *(events or ()))

@@ -63,6 +63,7 @@ struct Kernels {
                      int threads);
   void (*feedback)(const Events<T>&, const int32_t* count, const T* f, const T* weight, int64_t outputs, T* result,
                    int threads);
+  // f is left out where it is null.
   void (*coefficients)(Rule, const T* delta, const T* u, const T* drive, const T* delay, T min_drive, int64_t rows,
                        int64_t outputs, T* a, T* c, T* f, T* g, int threads);
   int64_t (*cross_entropy)(const T* z, const int64_t* target, T beta, T smoothing, T horizon, int64_t rows,
