@@ -87,7 +87,7 @@ inline void ask_for(const T* vectors) {
 // Weights that are read often are first gathered block by block: else each of their rows is a memory page of its own.
 template <class T>
 bool is_worth_packing(const Events<T>& e, const std::vector<Block>& blocks) {
-  return blocks.size() > 1 && e.spikes() >= 4 * e.inputs;
+  return blocks.size() > 1 && e.listed() >= 4 * e.inputs;
 }
 
 constexpr int64_t kRowsAhead = 16;

@@ -147,7 +147,7 @@ void feedback(const Events<T>& e, const int32_t* count, const T* f, const T* wei
   const bool packed = is_worth_packing(e, blocks), few = outputs <= Simd<T>::width;
   // Each chunk of rows reads all weights: as large as leaves every thread some, but packed ones serve 64 reads of each.
   int64_t chunk = e.rows / ((packed ? 1 : 4) * threads);
-  if (packed) chunk = std::min(chunk, 64 * e.inputs * e.rows / std::max<int64_t>(e.spikes(), 1));
+  if (packed) chunk = std::min(chunk, 64 * e.inputs * e.rows / std::max<int64_t>(e.listed(), 1));
   chunk = std::max<int64_t>(chunk, 8);
   const int64_t chunks = (e.rows + chunk - 1) / chunk;
   const FewOutputs<T> transposed(weight, few ? e.inputs : 0, outputs);

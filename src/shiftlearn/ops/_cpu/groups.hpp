@@ -18,6 +18,7 @@ struct Groups {
   std::vector<int32_t> end;             // of each group: positions in the row
 
   explicit Groups(const Events<T>& e) {
+    const int64_t all = e.listed();
     int64_t groups = 0;
     for (int64_t r = 0; r < e.rows; ++r) {
       const T* z = e.z + e.offsets[r];
@@ -25,7 +26,7 @@ struct Groups {
       int32_t changes = 0;  // of the width of a float: so the loop becomes vectors
       for (int64_t k = 1; k < listed; ++k) changes += z[k] != z[k - 1];
       groups += changes + (listed > 0);
-      if (kLarge * groups > e.spikes()) return;
+      if (kLarge * groups > all) return;
     }
     if (groups == 0) return;
     begin.reserve(e.rows + 1);

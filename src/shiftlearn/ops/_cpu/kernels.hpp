@@ -18,7 +18,7 @@ struct Events {
   int64_t rows;
   int64_t inputs;
 
-  int64_t spikes() const { return offsets[rows] - offsets[0]; }
+  int64_t spikes() const { return offsets[rows] - offsets[0]; }  // there is room for
   // Number of events that row r lists: z ascends, so the first inf is found by bisection.
   int64_t listed(int64_t r) const {
     int64_t low = offsets[r], high = offsets[r + 1];
@@ -28,6 +28,12 @@ struct Events {
       else high = middle;
     }
     return low - offsets[r];
+  }
+  // Of all rows: fewer than there is room for, where rows end with inf.
+  int64_t listed() const {
+    int64_t sum = 0;
+    for (int64_t r = 0; r < rows; ++r) sum += listed(r);
+    return sum;
   }
   // Whether some channel is left to spike at rest.
   bool has_rest(int64_t r, int64_t listed) const {
