@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
@@ -82,11 +82,10 @@ def feedback(*arguments: Any) -> Tensor:
 def coefficients(
     rule: str, delta: Tensor, u: Tensor, drive: Tensor, delay: Tensor, min_drive: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    run: Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]] = reference.coefficients
-    if rules.get(rule) in RULES:
-        checks.coefficients(delta, u, drive, delay)
-        run = kernels.coefficients
-    return run(rule, delta, u, drive, delay, min_drive)
+    if rules.get(rule) not in RULES:
+        return reference.coefficients(rule, delta, u, drive, delay, min_drive)
+    checks.coefficients(delta, u, drive, delay)
+    return kernels.coefficients(rule, delta, u, drive, delay, min_drive)
 
 
 def adjustments(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:

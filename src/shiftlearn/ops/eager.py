@@ -121,21 +121,17 @@ def _go_back(
     *lead, inputs, outputs = shift.shape
     batch = delta.shape[-2]
     given = [0 if x is None else x for x in (z, channel, offsets, rest)]
-    results = [
-        delta.new_empty(*lead, batch, inputs) if to_input else delta.new_empty(0),
-        delta.new_empty(shift.shape) if to_shift else delta.new_empty(0),
-        delta.new_empty(delay.shape),
-    ]
+    results = kernels.room_for_adjustments(shift, delay, batch, to_input, to_shift)
     told = kernels.run(
         "backward",
         shift.dtype,
         [rule, *given, 0 if z is None else z.numel(), trace, delta, delay, weight, min_drive],
-        [results[0] if to_input else 0, results[1] if to_shift else 0, results[2]],
+        results,
         *(math.prod(lead), batch, inputs, outputs, kernels.threads()),
     )
     if not told:
         _refuse(_NOT_WELL_FORMED, None, [x for x in (z, channel, offsets, rest) if x is not None], delay, inputs)
-    return results[0], results[1], results[2]
+    return results
 
 
 if cpu is not None:

@@ -142,6 +142,15 @@ def coefficients(
     return a, c, f, g
 
 
+def room_for_adjustments(
+    shift: Tensor, delay: Tensor, batch: int, to_input: bool, to_shift: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """To the inputs, the weights and the delays; empty where not wanted, which has the address 0."""
+    heard = shift.new_empty(*shift.shape[:-2], batch, shift.shape[-2]) if to_input else shift.new_empty(0)
+    learned = shift.new_empty(shift.shape) if to_shift else shift.new_empty(0)
+    return heard, learned, delay.new_empty(delay.shape)
+
+
 def adjustments(
     z: Tensor,
     channel: Tensor,
@@ -162,16 +171,12 @@ def adjustments(
     """Of one of :data:`RULES`: to the inputs, the weights and the delays; empty where not wanted."""
     *lead, inputs, outputs = shift.shape
     batch = u.shape[-2]
-    results = [
-        u.new_empty(*lead, batch, inputs) if to_input else u.new_empty(0),
-        torch.empty_like(shift, memory_format=torch.contiguous_format) if to_shift else u.new_empty(0),
-        delay.new_empty(delay.shape),
-    ]
+    results = room_for_adjustments(shift, delay, batch, to_input, to_shift)
     given = [z, channel, offsets, rest, count, delta, u, drive, delay, shift if weight is None else weight, min_drive]
     number = RULES.index(rules.get(rule))
     sizes = math.prod(lead), batch, inputs, outputs, threads()
-    run("adjustments", z.dtype, [number, *given], [x if x.numel() else 0 for x in results], *sizes)
-    return results[0], results[1], results[2]
+    run("adjustments", z.dtype, [number, *given], results, *sizes)
+    return results
 
 
 def cross_entropy(z: Tensor, target: Tensor, beta: float, smoothing: float, horizon: float) -> tuple[Tensor, Tensor]:

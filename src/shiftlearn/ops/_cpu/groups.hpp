@@ -18,17 +18,17 @@ struct Groups {
   std::vector<int32_t> end;             // of each group: positions in the row
 
   explicit Groups(const Events<T>& e) {
-    const int64_t all = e.listed();
-    int64_t groups = 0;
+    int64_t groups = 0, all = 0;
     for (int64_t r = 0; r < e.rows; ++r) {
       const T* z = e.z + e.offsets[r];
       const int64_t listed = e.listed(r);
       int32_t changes = 0;  // of the width of a float: so the loop becomes vectors
       for (int64_t k = 1; k < listed; ++k) changes += z[k] != z[k - 1];
       groups += changes + (listed > 0);
-      if (kLarge * groups > all) return;
+      all += listed;
+      if (kLarge * groups > e.spikes()) return;  // there cannot be enough
     }
-    if (groups == 0) return;
+    if (groups == 0 || kLarge * groups > all) return;
     begin.reserve(e.rows + 1);
     end.reserve(groups);
     for (int64_t r = 0; r < e.rows; ++r) {

@@ -158,7 +158,8 @@ struct Binding {
     static thread_local std::vector<T> scratch;  // kept, since fresh memory costs page faults
     const int64_t size = members * batch * outputs;
     if (int64_t(scratch.size()) < 3 * size) scratch.resize(3 * size);
-    const auto a = Address(scratch.data()), c = Address(scratch.data() + size), f = to_input ? Address(scratch.data() + 2 * size) : 0;
+    const auto a = Address(scratch.data()), c = Address(scratch.data() + size);
+    const auto f = to_input ? Address(scratch.data() + 2 * size) : 0;
     coefficients(rule, delta, u, drive, delay, min_drive, a, c, f, to_delay, members, batch, outputs, threads);
     if (to_input)
       feedback(z, channel, offsets, rest, count, f, weight, to_input, members, batch, inputs, outputs, threads);
@@ -168,8 +169,9 @@ struct Binding {
   static int64_t trace_bytes(bool sorted, int64_t rows, int64_t inputs, int64_t outputs) {
     return Trace<T>(0, sorted, rows, inputs, outputs).end;
   }
-  // A layer's z_out of spikes that are given, or else (offsets is 0) sorted from `dense`. `keep`: for a way back. Returns -1 if all is well, -2 if the
-  // spikes are not well formed, -3 if a delay is not positive, or a row of `dense` that holds NaN or a z <= 0.
+  // A layer's z_out of spikes that are given, or else (offsets is 0) sorted from `dense`. `keep`: for a way back. Returns
+  // -1 if all is well, -2 if the spikes are not well formed, -3 if a delay is not positive, or a row of `dense` that
+  // holds NaN or a z <= 0.
   static int64_t forward(Address dense, Address z, Address channel, Address offsets, Address rest, int64_t spikes,
                          Address shift, Address delay, bool keep, Address trace, Address z_out, int64_t members,
                          int64_t batch, int64_t inputs, int64_t outputs, int threads) {
