@@ -39,22 +39,26 @@ def events(dtype: torch.dtype) -> SpikeEvents:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("lead", [(), (2,), (2, 1)], ids=str)
 @pytest.mark.parametrize("rule", ["shifting", "normalized", "exact"])
+@pytest.mark.parametrize("outputs", [3, 90])
 @pytest.mark.parametrize("form", ["dense", "constant", "events", "no rows"])
 def test_both_ways_give_the_same(
-    form: str, rule: str, lead: tuple[int, ...], dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+    form: str, outputs: int, rule: str, lead: tuple[int, ...], dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Spike times and all gradients, to the last bit, where the error's memory has a layout of its own, too."""
+    """Spike times and all gradients, where the error's memory has a layout of its own, too.
+
+    To the last bit, but for few outputs, whose dense spikes are summed in another order.
+    """
     batch = 0 if form == "no rows" else 4 // math.prod(lead)
     dense = random_dense(2, 4, 6, 1).tensor(dtype)[: math.prod(lead) * batch].reshape(*lead, batch, 6)
-    feedback = weights(dtype, *lead, 6, 3).abs() if rule == "exact" else None
+    feedback = weights(dtype, *lead, 6, outputs).abs() if rule == "exact" else None
 
     def run() -> list[Tensor | None]:
         inputs = events(dtype) if form == "events" else dense.clone().requires_grad_(form != "constant")
-        shift = weights(dtype, *lead, 6, 3).requires_grad_()
-        delay = torch.full((*lead, 3), 1.25, dtype=dtype, requires_grad=True)
+        shift = weights(dtype, *lead, 6, outputs).requires_grad_()
+        delay = torch.full((*lead, outputs), 1.25, dtype=dtype, requires_grad=True)
         z = ops.fire(inputs, shift, delay, feedback, rule, 0.125)
         ways.add(type(z.grad_fn).__name__)
-        error = weights(dtype, *lead, 3, max(batch, 1)).mT[..., :batch, :]
+        error = weights(dtype, *lead, outputs, max(batch, 1)).mT[..., :batch, :]
         (torch.where(z.isinf(), 0, z) * error).sum().backward()
         return [z, shift.grad, delay.grad, inputs.grad if isinstance(inputs, Tensor) else None]
 
@@ -63,7 +67,11 @@ def test_both_ways_give_the_same(
     assert len(ways) == 2
     for x, y in zip(past, other, strict=True):
         assert (x is None) == (y is None)
-        assert x is None or torch.equal(x, y)
+        if x is not None and outputs == 3 and form in ("dense", "constant"):
+            eps = 64 * torch.finfo(dtype).eps
+            torch.testing.assert_close(x, y, rtol=eps, atol=eps)
+        else:
+            assert x is None or torch.equal(x, y)
     assert past[0].isfinite().any() or not batch
 
 

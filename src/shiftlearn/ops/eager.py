@@ -46,7 +46,7 @@ def fire(
 ) -> Tensor:
     """z_out of a layer with one of the rules of the kernels, of arguments that fit together.
 
-    Without ``events``, ``dense`` is sorted into them.
+    Without ``events``, they are those of ``dense``.
     """
     if torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in (dense, shift, delay)):
         z_out: Tensor = Fire.apply(dense, events, shift, delay, feedback, rule, min_drive)  # type: ignore[no-untyped-call]
@@ -66,8 +66,8 @@ def _forward(
     else:
         checks.events(*events, inputs)
         batch, given = events[3].numel() // members, [0, *events, events[0].numel()]
-    kept = events is None, members * batch, inputs, outputs if keep else 0
-    trace = torch.empty(kernels.run("trace_bytes", shift.dtype, [], [], *kept), dtype=torch.uint8, device=shift.device)
+    size = kernels.run("trace_bytes", shift.dtype, [], [], events is not None, members * batch, inputs, outputs, keep)
+    trace = torch.empty(size, dtype=torch.uint8, device=shift.device)
     z_out = shift.new_empty(*lead, batch, outputs)
     sizes = members, batch, inputs, outputs, kernels.threads()
     told = kernels.run("forward", shift.dtype, [*given, shift, delay, keep], [trace, z_out], *sizes)
@@ -84,19 +84,19 @@ class Fire(torch.autograd.Function):
         dense, events, shift, delay, feedback, rule, min_drive = given
         z_out, trace = _forward(dense, events, shift, delay, keep=True)
         ctx.settings = kernels.RULES.index(rules.get(rule)), min_drive
-        ctx.save_for_backward(trace, shift, delay, feedback, *(events or ()))
+        ctx.save_for_backward(trace, None if events else dense, shift, delay, feedback, *(events or ()))
         return z_out
 
     @staticmethod
     def backward(ctx: Any, delta: Tensor) -> tuple[Any, ...]:
-        trace, shift, delay, feedback, *events = ctx.saved_tensors
+        trace, dense, shift, delay, feedback, *events = ctx.saved_tensors
         wanted = ctx.needs_input_grad[0], ctx.needs_input_grad[2]
         # Of a batch of errors (is_grads_batched) torch gives an op one after the other.
         several = _functorch.is_legacy_batchedtensor(delta) or _functorch.is_batchedtensor(delta)
         back: Any = torch.ops.shiftlearn.go_back if several else _go_back
         weight = shift if feedback is None else feedback
         to_input, to_shift, to_delay = back(
-            delta, trace, shift, delay, weight, *(events or _NONE_GIVEN), *ctx.settings, *wanted
+            delta, trace, dense, shift, delay, weight, *(events or _NONE_GIVEN), *ctx.settings, *wanted
         )
         results = to_input if wanted[0] else None, to_shift if wanted[1] else None
         return results[0], None, results[1], to_delay, None, None, None
@@ -105,6 +105,7 @@ class Fire(torch.autograd.Function):
 def _go_back(
     delta: Tensor,
     trace: Tensor,
+    dense: Tensor | None,
     shift: Tensor,
     delay: Tensor,
     weight: Tensor,
@@ -120,7 +121,7 @@ def _go_back(
     """What inputs, weights and delays get; nothing in the place of what is not wanted."""
     *lead, inputs, outputs = shift.shape
     batch = delta.shape[-2]
-    given = [0 if x is None else x for x in (z, channel, offsets, rest)]
+    given = [0 if x is None else x for x in (dense, z, channel, offsets, rest)]
     results = kernels.room_for_adjustments(shift, delay, batch, to_input, to_shift)
     told = kernels.run(
         "backward",
@@ -137,8 +138,8 @@ def _go_back(
 if cpu is not None:
     torch.library.define(
         "shiftlearn::go_back",
-        "(Tensor delta, Tensor trace, Tensor shift, Tensor delay, Tensor weight, Tensor? z, Tensor? channel,"
-        " Tensor? offsets, Tensor? rest, int rule, float min_drive, bool to_input, bool to_shift)"
+        "(Tensor delta, Tensor trace, Tensor? dense, Tensor shift, Tensor delay, Tensor weight, Tensor? z,"
+        " Tensor? channel, Tensor? offsets, Tensor? rest, int rule, float min_drive, bool to_input, bool to_shift)"
         " -> (Tensor, Tensor, Tensor)",
     )
     torch.library.impl("shiftlearn::go_back", "cpu", _go_back)

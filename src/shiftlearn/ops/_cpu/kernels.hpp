@@ -72,6 +72,14 @@ struct Kernels {
   // f is left out where it is null.
   void (*coefficients)(Rule, const T* delta, const T* u, const T* drive, const T* delay, T min_drive, int64_t rows,
                        int64_t outputs, T* a, T* c, T* f, T* g, int threads);
+  // Layers of up to `few` outputs, from dense spikes that nobody sorted. Without u, drive and until (all null), it is z
+  // alone. Returns what sort_spikes does. `until`: an output waited for what came no later; 0 if it is silent.
+  int64_t few;
+  int64_t (*few_spikes)(const T* dense, int64_t rows, int64_t inputs, const T* shift, const T* delay, int64_t outputs, T* u,
+                        T* drive, T* until, T* z, int threads);
+  // To the inputs and to the weights; null where not wanted.
+  void (*few_adjustments)(const T* dense, int64_t rows, int64_t inputs, const T* until, const T* a, const T* c, const T* f,
+                          const T* weight, int64_t outputs, T* to_input, T* to_shift, int threads);
   int64_t (*cross_entropy)(const T* z, const int64_t* target, T beta, T smoothing, T horizon, int64_t rows,
                            int64_t classes, T* loss, T* error);
 };

@@ -3,6 +3,7 @@
 #include "check_impl.hpp"
 #include "coefficients_impl.hpp"
 #include "feedback_impl.hpp"
+#include "few_impl.hpp"
 #include "kernels.hpp"
 #include "loss_impl.hpp"
 #include "plasticity_impl.hpp"
@@ -15,8 +16,19 @@ namespace {
 
 template <class T>
 Kernels<T> kernels() {
-  return {well_formed<T>, sort_spikes<T>, sort_levels<T>,  sort_windows<T>,  sum_windows<T>,
-          first_spike<T>, plasticity<T>,  feedback<T>,     coefficients<T>,  cross_entropy<T>};
+  return {well_formed<T>,
+          sort_spikes<T>,
+          sort_levels<T>,
+          sort_windows<T>,
+          sum_windows<T>,
+          first_spike<T>,
+          plasticity<T>,
+          feedback<T>,
+          coefficients<T>,
+          kFewVectors * Simd<T>::width,
+          few_spikes<T>,
+          few_adjustments<T>,
+          cross_entropy<T>};
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <nanobind/stl/string.h>
 
 #include <algorithm>
+#include <atomic>
 #include <numeric>
 #include <vector>
 
@@ -62,21 +63,23 @@ void for_members(int64_t members, int64_t batch, int threads, F&& f) {
 struct Shape { int64_t members, batch, inputs, outputs; };
 
 // What a layer keeps of its way forward for its way back, in one piece of memory: the spikes that were sorted on the way
-// (if they were), and what its neurons did (without a way back, nothing: 0 outputs).
+// (if they were), and what its neurons did (without a way back, nothing: 0 outputs). Of neurons that know until when they
+// waited (`few`), that takes the place of the count.
 template <class T>
 struct Trace {
-  Address offsets, z, rest, u, drive, channel, count, end;
+  Address offsets, z, rest, u, drive, until, channel, count, end;
 
-  Trace(Address memory, bool sorted, int64_t rows, int64_t inputs, int64_t outputs) {
+  Trace(Address memory, bool sorted, bool few, int64_t rows, int64_t inputs, int64_t outputs) {
     const int64_t spikes = sorted ? rows * inputs : 0, neurons = rows * outputs;
     offsets = memory;
     z = offsets + (sorted ? (rows + 1) * sizeof(int64_t) : 0);
     rest = z + spikes * sizeof(T);
     u = rest + (sorted ? rows * sizeof(T) : 0);
     drive = u + neurons * sizeof(T);
-    channel = drive + neurons * sizeof(T);
+    until = drive + neurons * sizeof(T);
+    channel = until + (few ? neurons * sizeof(T) : 0);
     count = channel + spikes * sizeof(int32_t);
-    end = count + neurons * sizeof(int32_t);
+    end = count + (few ? 0 : neurons * sizeof(int32_t));
   }
 };
 
@@ -150,33 +153,47 @@ struct Binding {
                                out<T>(g) + first, team);
     });
   }
-  // coefficients, and what they are for: to_input and to_shift are 0 where they are not wanted.
-  static void adjustments(int rule, Address z, Address channel, Address offsets, Address rest, Address count,
-                          Address delta, Address u, Address drive, Address delay, Address weight, double min_drive,
-                          Address to_input, Address to_shift, Address to_delay, int64_t members, int64_t batch,
-                          int64_t inputs, int64_t outputs, int threads) {
+  // Calls f(a, c, f) with what a rule makes of the error. f is 0 if nothing goes to the inputs.
+  template <class F>
+  static void with_coefficients(int rule, Address delta, Address u, Address drive, Address delay, double min_drive,
+                                bool to_input, Address to_delay, int64_t members, int64_t batch, int64_t outputs,
+                                int threads, F&& go_on) {
     static thread_local std::vector<T> scratch;  // kept, since fresh memory costs page faults
     const int64_t size = members * batch * outputs;
     if (int64_t(scratch.size()) < 3 * size) scratch.resize(3 * size);
     const auto a = Address(scratch.data()), c = Address(scratch.data() + size);
     const auto f = to_input ? Address(scratch.data() + 2 * size) : 0;
     coefficients(rule, delta, u, drive, delay, min_drive, a, c, f, to_delay, members, batch, outputs, threads);
-    if (to_input)
-      feedback(z, channel, offsets, rest, count, f, weight, to_input, members, batch, inputs, outputs, threads);
-    if (to_shift)
-      plasticity(z, channel, offsets, rest, count, a, c, to_shift, members, batch, inputs, outputs, threads);
+    go_on(a, c, f);
   }
-  static int64_t trace_bytes(bool sorted, int64_t rows, int64_t inputs, int64_t outputs) {
-    return Trace<T>(0, sorted, rows, inputs, outputs).end;
+  // coefficients, and what they are for: to_input and to_shift are 0 where they are not wanted.
+  static void adjustments(int rule, Address z, Address channel, Address offsets, Address rest, Address count,
+                          Address delta, Address u, Address drive, Address delay, Address weight, double min_drive,
+                          Address to_input, Address to_shift, Address to_delay, int64_t members, int64_t batch,
+                          int64_t inputs, int64_t outputs, int threads) {
+    with_coefficients(rule, delta, u, drive, delay, min_drive, to_input, to_delay, members, batch, outputs, threads,
+                      [&](Address a, Address c, Address f) {
+      if (to_input)
+        feedback(z, channel, offsets, rest, count, f, weight, to_input, members, batch, inputs, outputs, threads);
+      if (to_shift)
+        plasticity(z, channel, offsets, rest, count, a, c, to_shift, members, batch, inputs, outputs, threads);
+    });
   }
-  // A layer's z_out of spikes that are given, or else (offsets is 0) sorted from `dense`. `keep`: for a way back. Returns
-  // -1 if all is well, -2 if the spikes are not well formed, -3 if a delay is not positive, or a row of `dense` that
-  // holds NaN or a z <= 0.
+  static bool is_few(Address offsets, int64_t outputs) { return !offsets && outputs <= active<T>().few; }
+  static int64_t trace_bytes(bool given, int64_t rows, int64_t inputs, int64_t outputs, bool keep) {
+    const bool few = is_few(given, outputs);
+    return Trace<T>(0, !given && !few, few, rows, inputs, keep ? outputs : 0).end;
+  }
+  // A layer's z_out of spikes that are given, or else (offsets is 0) dense. `keep`: for a way back. Returns -1 if all is
+  // well, -2 if the spikes are not well formed, -3 if a delay is not positive, or a row of `dense` that holds NaN or a
+  // z <= 0.
   static int64_t forward(Address dense, Address z, Address channel, Address offsets, Address rest, int64_t spikes,
                          Address shift, Address delay, bool keep, Address trace, Address z_out, int64_t members,
                          int64_t batch, int64_t inputs, int64_t outputs, int threads) {
     const int64_t rows = members * batch;
-    const Trace<T> t(trace, !offsets, rows, inputs, keep ? outputs : 0);
+    const bool few = is_few(offsets, outputs);
+    const Trace<T> t(trace, !offsets && !few, few, rows, inputs, keep ? outputs : 0);
+    if (few) return few_spikes(dense, shift, delay, keep, t, z_out, members, batch, inputs, outputs, threads);
     if (!offsets) {
       z = t.z, channel = t.channel, offsets = t.offsets, rest = t.rest;
       for (int64_t r = 0; r <= rows; ++r) out<int64_t>(offsets)[r] = r * inputs;
@@ -189,13 +206,41 @@ struct Binding {
                                   batch, inputs, outputs, threads);
     return fine ? -1 : -3;
   }
+  static int64_t few_spikes(Address dense, Address shift, Address delay, bool keep, const Trace<T>& t, Address z_out,
+                            int64_t members, int64_t batch, int64_t inputs, int64_t outputs, int threads) {
+    const T* d = in<T>(delay);
+    if (!std::all_of(d, d + members * outputs, [](T x) { return x > 0; })) return -3;
+    std::atomic<int64_t> invalid = -1;
+    for_members(members, batch, threads, [&](int64_t m, int team, int64_t row) {
+      const int64_t at = row * outputs;
+      const int64_t r = active<T>().few_spikes(
+          in<T>(dense) + row * inputs, batch, inputs, in<T>(shift) + m * inputs * outputs, d + m * outputs, outputs,
+          keep ? out<T>(t.u) + at : nullptr, out<T>(t.drive) + at, out<T>(t.until) + at, out<T>(z_out) + at, team);
+      if (r >= 0) invalid = row + r;
+    });
+    return invalid;
+  }
   // The adjustments that belong to it. False, with nothing done, if the spikes given are not well formed (any more).
-  static bool backward(int rule, Address z, Address channel, Address offsets, Address rest, int64_t spikes, Address trace,
-                       Address delta, Address delay, Address weight, double min_drive, Address to_input,
+  static bool backward(int rule, Address dense, Address z, Address channel, Address offsets, Address rest, int64_t spikes,
+                       Address trace, Address delta, Address delay, Address weight, double min_drive, Address to_input,
                        Address to_shift, Address to_delay, int64_t members, int64_t batch, int64_t inputs,
                        int64_t outputs, int threads) {
     const int64_t rows = members * batch;
-    const Trace<T> t(trace, !offsets, rows, inputs, outputs);
+    const bool few = is_few(offsets, outputs);
+    const Trace<T> t(trace, !offsets && !few, few, rows, inputs, outputs);
+    if (few) {
+      with_coefficients(rule, delta, t.u, t.drive, delay, min_drive, to_input, to_delay, members, batch, outputs, threads,
+                        [&](Address a, Address c, Address f) {
+        for_members(members, batch, threads, [&](int64_t m, int team, int64_t row) {
+          const int64_t at = row * outputs, first = m * inputs * outputs;
+          active<T>().few_adjustments(in<T>(dense) + row * inputs, batch, inputs, in<T>(t.until) + at, in<T>(a) + at,
+                                      in<T>(c) + at, to_input ? in<T>(f) + at : nullptr, in<T>(weight) + first, outputs,
+                                      to_input ? out<T>(to_input) + row * inputs : nullptr,
+                                      to_shift ? out<T>(to_shift) + first : nullptr, team);
+        });
+      });
+      return true;
+    }
     if (!offsets) z = t.z, channel = t.channel, offsets = t.offsets, rest = t.rest;
     else if (!well_formed(z, channel, offsets, rest, spikes, rows, inputs)) return false;
     adjustments(rule, z, channel, offsets, rest, t.count, delta, t.u, t.drive, delay, weight, min_drive, to_input, to_shift,

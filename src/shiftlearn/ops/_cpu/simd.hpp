@@ -57,6 +57,10 @@ struct Simd {
     if constexpr (sizeof(T) == 4) return _mm512_cmpgt_epi32_mask((__m512i)m, _mm512_set1_epi32(k));
     else return _mm512_cmpgt_epi64_mask((__m512i)m, _mm512_set1_epi64(k));
   }
+  static K at_most(V v, T x) {
+    if constexpr (sizeof(T) == 4) return _mm512_cmp_ps_mask((__m512)v, _mm512_set1_ps(x), _CMP_LE_OQ);
+    else return _mm512_cmp_pd_mask((__m512d)v, _mm512_set1_pd(x), _CMP_LE_OQ);
+  }
   // The lanes of k whose v is not 0 or more.
   static K without(K k, V v) {
     if constexpr (sizeof(T) == 4) return _mm512_mask_cmp_ps_mask(k, (__m512)v, _mm512_setzero_ps(), _CMP_NGE_UQ);
@@ -97,6 +101,7 @@ struct Simd {
   }
   static K not_negative(V v) { return v >= 0; }
   static K positive(V v) { return v > 0; }
+  static K at_most(V v, T x) { return v <= x; }
   static K without(K k, V v) { return k & ~(v >= 0); }
   static V add(K k, V a, V b) { return a + keep(k, b); }
   static M increment(K k, M m) { return m - k; }

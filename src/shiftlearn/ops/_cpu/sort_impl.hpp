@@ -16,6 +16,19 @@ namespace {
 template <class T>
 using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
 
+template <class T>
+Bits<T> bits_of(T value) {
+  Bits<T> bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+template <class T>
+T of_bits(Bits<T> bits) {
+  T value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
 // A spike as one number, which orders as spikes do: its key above the 32 bits of its channel.
 __extension__ typedef unsigned __int128 Wide;
 template <class T>
@@ -73,18 +86,12 @@ struct Dense {
   template <class F>
   void for_spikes(F&& f) const {
     for (int64_t i = 0; i < size; ++i) {
-      Bits<T> key;
-      std::memcpy(&key, values + i, sizeof key);
+      const Bits<T> key = bits_of(values[i]);
       if (key < until) f(Spike<T>(key - earliest) << 32 | Spike<T>(i));
     }
   }
   // The time of a spike.
-  T time(Spike<T> spike) const {
-    const Bits<T> key = key_of<T>(spike) + earliest;
-    T result;
-    std::memcpy(&result, &key, sizeof result);
-    return result;
-  }
+  T time(Spike<T> spike) const { return of_bits<T>(key_of<T>(spike) + earliest); }
 };
 
 // Writes the spikes in order of their keys' bits from `low` on, which are two digits; returns their number.
@@ -132,20 +139,36 @@ int64_t sort_dense(const Dense<T>& dense, std::vector<Spike<T>>& spikes, std::ve
   return n;
 }
 
+// Of values: the bits of the earliest, of the latest, and of the latest that ever comes (0: none does).
+template <class T>
+struct Range {
+  Bits<T> earliest, latest, last;
+
+  // False if there is NaN or a z <= 0 among them.
+  bool find(const T* values, int64_t inputs) {
+    using I = std::make_signed_t<Bits<T>>;  // a z <= 0 lies below all, and NaN there or above inf
+    const auto never = I(bits_of(std::numeric_limits<T>::infinity()));
+    I least = std::numeric_limits<I>::max(), most = 0, finite = 0;
+    for (int64_t i = 0; i < inputs; ++i) {
+      const auto key = I(bits_of(values[i]));
+      least = std::min(least, key);
+      most = std::max(most, key);
+      finite = std::max(finite, key < never ? key : 0);
+    }
+    earliest = Bits<T>(least);
+    latest = Bits<T>(most);
+    last = Bits<T>(finite);
+    return least > 0 && most <= never;
+  }
+};
+
 template <class T>
 bool sort_row(const T* values, int64_t inputs, T* z, int32_t* channel, T* rest, std::vector<Spike<T>>& spikes,
               std::vector<Spike<T>>& spare) {
-  Bits<T> latest = 0, earliest = std::numeric_limits<Bits<T>>::max();
-  bool valid = true;
-  for (int64_t i = 0; i < inputs; ++i) {
-    Bits<T> key;
-    std::memcpy(&key, values + i, sizeof key);
-    valid &= values[i] > 0;  // false for NaN too
-    latest = std::max(latest, key);
-    earliest = std::min(earliest, key);
-  }
-  if (!valid) return false;
-  const Dense<T> dense = {values, inputs, earliest, latest, latest};  // the last group, or the silent ones, become rest
+  Range<T> range;
+  if (!range.find(values, inputs)) return false;
+  // the last group, or the silent ones, become rest
+  const Dense<T> dense = {values, inputs, range.earliest, range.last, range.latest};
   const int64_t n = sort_dense(dense, spikes, spare);
   for (int64_t i = 0; i < n; ++i) {
     z[i] = dense.time(spikes[i]);
@@ -153,8 +176,7 @@ bool sort_row(const T* values, int64_t inputs, T* z, int32_t* channel, T* rest, 
   }
   std::fill(z + n, z + inputs, std::numeric_limits<T>::infinity());
   std::fill(channel + n, channel + inputs, 0);
-  if (inputs) std::memcpy(rest, &latest, sizeof latest);
-  else *rest = std::numeric_limits<T>::infinity();
+  *rest = inputs ? of_bits<T>(range.latest) : std::numeric_limits<T>::infinity();
   return true;
 }
 

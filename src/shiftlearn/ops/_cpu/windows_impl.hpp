@@ -25,18 +25,9 @@ bool sort_image(const T* image, const Windows& w, const std::vector<Pixel>& pixe
                 std::vector<Spike<T>>& spikes, std::vector<Spike<T>>& spare, std::vector<int64_t>& next) {
   constexpr T never = std::numeric_limits<T>::infinity();
   const int64_t inputs = w.inputs(), across = w.across(), size = w.size;
-  Bits<T> latest = 0, earliest = std::numeric_limits<Bits<T>>::max(), until;
-  std::memcpy(&until, &never, sizeof until);
-  bool valid = true;
-  for (int64_t i = 0; i < w.pixels(); ++i) {
-    Bits<T> key;
-    std::memcpy(&key, image + i, sizeof key);
-    valid &= image[i] > 0;
-    if (image[i] < never) latest = std::max(latest, key);
-    earliest = std::min(earliest, key);
-  }
-  if (!valid) return false;
-  const Dense<T> dense = {image, w.pixels(), earliest, latest, until};
+  Range<T> range;
+  if (!range.find(image, w.pixels())) return false;
+  const Dense<T> dense = {image, w.pixels(), range.earliest, range.last, bits_of(never)};
   const int64_t n = sort_dense(dense, spikes, spare);
   for (int64_t window = 0; window < w.of_image(); ++window) next[window] = window * inputs;
   for (int64_t k = 0; k < n; ++k) {
