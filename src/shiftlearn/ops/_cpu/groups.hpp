@@ -2,6 +2,7 @@
 #pragma once
 #include <algorithm>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "blocks.hpp"
@@ -17,28 +18,31 @@ struct Groups {
   std::vector<int64_t> begin;           // of each row's groups, and the end; empty if they are smaller
   std::vector<int32_t> end;             // of each group: positions in the row
 
-  explicit Groups(const Events<T>& e) {
+  Groups(const Events<T>& e, int threads) {
+    std::vector<int64_t> before(e.rows + 1);
     int64_t groups = 0, all = 0;
     for (int64_t r = 0; r < e.rows; ++r) {
       const T* z = e.z + e.offsets[r];
       const int64_t listed = e.listed(r);
       int32_t changes = 0;  // of the width of a float: so the loop becomes vectors
       for (int64_t k = 1; k < listed; ++k) changes += z[k] != z[k - 1];
+      before[r] = groups;
       groups += changes + (listed > 0);
       all += listed;
       if (kLarge * groups > e.spikes()) return;  // there cannot be enough
     }
     if (groups == 0 || kLarge * groups > all) return;
-    begin.reserve(e.rows + 1);
-    end.reserve(groups);
+    before[e.rows] = groups;
+    begin = std::move(before);
+    end.resize(groups);
+#pragma omp parallel for schedule(static) num_threads(useful_threads(threads, 4 * all))
     for (int64_t r = 0; r < e.rows; ++r) {
-      begin.push_back(end.size());
+      int32_t* next = end.data() + begin[r];
       const T* z = e.z + e.offsets[r];
       const int64_t listed = e.listed(r);
       for (int64_t k = 1; k <= listed; ++k)
-        if (k == listed || z[k] != z[k - 1]) end.push_back(int32_t(k));
+        if (k == listed || z[k] != z[k - 1]) *next++ = int32_t(k);
     }
-    begin.push_back(end.size());
   }
   bool large() const { return !begin.empty(); }
 };
@@ -53,30 +57,47 @@ struct GroupLists {
 
   int64_t begin(const Chunk& chunk, int64_t channel) const { return beginnings[chunk.at + channel]; }
 
-  // Groups that no neuron waited for are left out. Counts are (rows, outputs).
-  GroupLists(const Events<T>& e, const Groups<T>& groups, const int32_t* count, int64_t outputs, int64_t most)
+  // Groups that no neuron waited for are left out. Counts are (rows, outputs). Each thread has rows of its own, whose groups
+  // follow one another as they would on one thread.
+  GroupLists(const Events<T>& e, const Groups<T>& groups, const int32_t* count, int64_t outputs, int64_t most, int threads)
       : group(e.spikes()) {
+    std::vector<int64_t> waited(e.rows), next(threads * e.inputs);  // next: of (thread, channel), where its next group goes
     int64_t placed = 0;
     for (int64_t first = 0, last; first < e.rows; first = last) {
       for (last = first + 1; last < e.rows && groups.begin[last + 1] - groups.begin[first] <= most;) ++last;
       const int64_t at = beginnings.size();
       chunks.push_back({first, last, at});
-      beginnings.resize(at + e.inputs + 2);  // one more, so that counting leaves them where placing needs them
-      int64_t* next = beginnings.data() + at;
-      const auto for_events = [&](auto&& f) {
-        for (int64_t row = first; row < last; ++row) {
+      beginnings.resize(at + e.inputs + 1);
+      std::fill(next.begin(), next.end(), 0);
+      const auto begin_of = [&](int thread) { return first + thread * (last - first) / threads; };
+      const auto for_events = [&](int thread, auto&& f) {
+        for (int64_t row = begin_of(thread); row < begin_of(thread + 1); ++row) {
           const int32_t* channel = e.channel + e.offsets[row];
-          const int64_t waited = std::min<int64_t>(largest_count(count + row * outputs, outputs), e.listed(row));
           int64_t k = 0;
-          for (int64_t g = groups.begin[row]; k < waited; ++g)
+          for (int64_t g = groups.begin[row]; k < waited[row]; ++g)
             for (const int64_t end = groups.end[g]; k < end; ++k) f(channel[k], int32_t(g - groups.begin[first]));
         }
       };
-      for_events([&](int32_t channel, int32_t) { ++next[channel + 2]; });
-      next[0] = next[1] = placed;
-      for (int64_t i = 0; i < e.inputs; ++i) next[i + 2] += next[i + 1];
-      placed = next[e.inputs + 1];
-      for_events([&](int32_t channel, int32_t g) { group[next[channel + 1]++] = g; });
+#pragma omp parallel num_threads(threads)
+      {
+#pragma omp for schedule(static)
+        for (int t = 0; t < threads; ++t) {
+          for (int64_t row = begin_of(t); row < begin_of(t + 1); ++row)
+            waited[row] = std::min<int64_t>(largest_count(count + row * outputs, outputs), e.listed(row));
+          for_events(t, [&](int32_t channel, int32_t) { ++next[t * e.inputs + channel]; });
+        }
+#pragma omp single
+        {
+          for (int64_t i = 0; i < e.inputs; ++i) {
+            beginnings[at + i] = placed;
+            for (int t = 0; t < threads; ++t) placed += std::exchange(next[t * e.inputs + i], placed);
+          }
+          beginnings[at + e.inputs] = placed;
+        }
+#pragma omp for schedule(static)
+        for (int t = 0; t < threads; ++t)
+          for_events(t, [&](int32_t channel, int32_t g) { group[next[t * e.inputs + channel]++] = g; });
+      }
     }
   }
 };

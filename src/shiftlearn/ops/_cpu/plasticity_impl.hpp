@@ -166,7 +166,7 @@ void plasticity_by_group(const Events<T>& e, const Groups<T>& groups, const int3
                          int64_t outputs, T* result, int threads) {
   using S = Simd<T>;
   const auto blocks = column_blocks<T>(outputs, kGroupVectors, threads);
-  const GroupLists<T> lists(e, groups, count, outputs, kNearby / (2 * kGroupVectors * sizeof(typename S::V)));
+  const GroupLists<T> lists(e, groups, count, outputs, kNearby / (2 * kGroupVectors * sizeof(typename S::V)), threads);
   Failure failure;
 #pragma omp parallel for schedule(static) num_threads(threads)
   for (int64_t task = 0; task < int64_t(blocks.size()); ++task) failure.guard([&] {
@@ -217,7 +217,7 @@ void plasticity(const Events<T>& e, const int32_t* count, const T* a, const T* c
   const bool many = outputs >= kManyVectors * Simd<T>::width || e.inputs * VECTOR_BYTES > kNearby;
   const int team = useful_threads(threads, (e.spikes() + e.inputs) * outputs);
   if (!many) return plasticity_by_row(e, count, a, c, outputs, result, team);
-  const Groups<T> groups(e);
+  const Groups<T> groups(e, team);
   if (groups.large()) plasticity_by_group(e, groups, count, a, c, outputs, result, team);
   else plasticity_by_channel(e, count, a, c, outputs, result, team);
 }

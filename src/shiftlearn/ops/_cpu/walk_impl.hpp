@@ -264,7 +264,7 @@ template <class T>
 void first_spike(const Events<T>& e, const T* shift, const T* delay, int64_t outputs, T* u, int32_t* count, T* drive, T* z,
                  int threads) {
   using S = Simd<T>;
-  const Groups<T> groups(e);
+  const Groups<T> groups(e, threads);
   const auto blocks = column_blocks<T>(outputs, groups.large() ? kGroupWalkVectors : kWalkVectors);
   bool rest = false;
   int64_t longest = 0;
