@@ -168,3 +168,19 @@ def test_a_kernel_that_refuses_is_never_ignored() -> None:
     """Should the values be fine again by the time that they are looked at, there is still no result."""
     with pytest.raises(AssertionError, match="refused"):
         eager._refuse(-3, None, None, torch.ones(2), 1)
+
+
+def test_very_large_adjustments_are_those_of_their_parts() -> None:
+    """Beyond 32 MiB they lie in memory of their own."""
+    z = random_dense(0, 2, 12_000, 1).tensor(torch.float32)
+    shift = weights(torch.float32, 12_000, 800) + 0.1
+
+    def adjustment(columns: slice) -> Tensor:
+        own = shift[:, columns].contiguous().requires_grad_()
+        ops.fire(z, own, torch.ones(own.shape[1])).nan_to_num(posinf=0).sum().backward()
+        return own.grad
+
+    whole = adjustment(slice(0, 800))
+    assert whole.nbytes > 2**25
+    assert torch.equal(whole, torch.cat([adjustment(slice(0, 400)), adjustment(slice(400, 800))], 1))
+    assert whole.any()

@@ -21,6 +21,8 @@ Sorted = tuple[Tensor, Tensor, Tensor, Tensor]
 _block = torch.empty(31 * 2**20, dtype=torch.uint8)
 del _block
 
+_MAPPED = 2**25  # bytes: glibc maps larger blocks, and unmaps them when they are freed, so that they are always fresh
+
 RULES = (rules.shifting, rules.normalized, rules.exact)  # in the order of the kernel's enum
 
 _forked = False
@@ -148,6 +150,9 @@ def room_for_adjustments(
     """To the inputs, the weights and the delays; empty where not wanted, which has the address 0."""
     heard = shift.new_empty(*shift.shape[:-2], batch, shift.shape[-2]) if to_input else shift.new_empty(0)
     learned = shift.new_empty(shift.shape) if to_shift else shift.new_empty(0)
+    for x in (heard, learned):
+        if x.nbytes > _MAPPED:
+            _kernels.use_large_pages(x.data_ptr(), x.nbytes)
     return heard, learned, delay.new_empty(delay.shape)
 
 

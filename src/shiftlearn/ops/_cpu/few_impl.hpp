@@ -18,38 +18,37 @@ namespace {
 
 constexpr int kFewVectors = 3;  // of outputs, at most
 constexpr int kSlots = 512, kParts = 2;
-constexpr int kCoarse = 8;  // bits of a key that do not matter to the mean of many
 constexpr int64_t kBulk = 8;  // spikes, at least, that are taken together where no output can fire
 
 // A row's spikes by slots of time: in order from slot to slot, and in a slot by input. The last group, or the silent ones,
 // come after all.
 template <class T>
 struct Slots {
-  const T* z;  // of each input
-  std::vector<int32_t> spike;
-  std::vector<int32_t> of_input;
-  int32_t end[kSlots + 1];  // of each slot, and of the last group
+  const T* z;                             // of each input
+  std::vector<int32_t> spike, of_input;   // inputs by slot, and the slot of each
+  int32_t end[kSlots + 1];                // of each slot, and of the last group
   Range<T> range;
   int low;  // bits of a key that slots do not tell apart
 
   // False if the row holds NaN or a z <= 0.
   bool fill(const T* values, int64_t inputs) {
     if (!range.find(values, inputs)) return false;
-    uint64_t sum = 0, n = 0;  // of the keys of all but the last group
+    constexpr int coarse = 8 * sizeof(T) - 24;  // bits of a key that do not matter to a mean
+    uint64_t sum = 0, n = 0;                    // of the keys of all but the last group
     for (int64_t i = 0; i < inputs; ++i) {
       const Bits<T> key = bits_of(values[i]);
-      sum += key < range.latest ? (key - range.earliest) >> kCoarse : 0;
+      sum += key < range.latest ? (key - range.earliest) >> coarse : 0;
       n += key < range.latest;
     }
     // Slots reach as far beyond the mean as that is from the earliest; the last one takes what comes even later.
     const uint64_t span = n ? 2 * sum / n : 0;
     low = 0;
-    while (span << kCoarse >> low >= kSlots) ++low;
+    while (span << coarse >> low >= kSlots) ++low;
     z = values;
     spike.resize(inputs);
     of_input.resize(inputs);
     int32_t* slot = of_input.data();
-    for (int64_t i = 0; i < inputs; i += 16) __builtin_prefetch(spike.data() + i, 1);
+    for (int64_t i = 0; i < inputs; i += 16) __builtin_prefetch(spike.data() + i, 1);  // the weights have driven it out
     for (int64_t i = 0; i < inputs; ++i) {
       const Bits<T> key = bits_of(values[i]);
       const auto k = (key - range.earliest) >> low;
@@ -78,7 +77,7 @@ struct Slots {
   int64_t listed() const { return end[kSlots - 1]; }
   // The last moment of a slot that comes before the last group.
   T last_of(int slot) const {
-    const Bits<T> end = slot == kSlots - 1 ? range.latest : range.earliest + (Bits<T>(slot + 1) << low);
+    const Bits<T> end = slot == kSlots - 1 ? range.last + 1 : range.earliest + (Bits<T>(slot + 1) << low);
     return of_bits<T>(std::min(end, range.latest) - 1);
   }
   // Puts spikes in order of time, and of inputs.
