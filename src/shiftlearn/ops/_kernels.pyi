@@ -30,8 +30,9 @@ class Kernels:
     # members, batch, inputs, outputs. -1: fine; -2: the spikes are not well formed; -3: a delay is not positive; or a
     # row of dense that is not
     def forward(self, *arguments: Any) -> int: ...
-    # number of the rule; what forward was given: dense or 0; z … and their number, or 0; trace, delta, delay, weight, min_drive,
-    # to_input or 0, to_shift or 0, to_delay; members, batch, inputs, outputs. False: the spikes are not well formed
+    # number of the rule; dense or 0; z, channel, offsets, rest and their number, or 0; trace, delta, delay, weight,
+    # min_drive, to_input or 0, to_shift or 0, to_delay; members, batch, inputs, outputs. False: the spikes are not well
+    # formed
     def backward(self, *arguments: Any) -> bool: ...
     # z, target, beta, smoothing, horizon, loss, error; rows, classes (and no threads)
     def cross_entropy(self, *arguments: Any) -> int: ...
