@@ -184,7 +184,7 @@ struct Binding {
         plasticity(z, channel, offsets, rest, count, a, c, to_shift, members, batch, inputs, outputs, threads);
     });
   }
-  static bool is_few(Address offsets, int64_t outputs) { return !offsets && outputs <= active<T>().few; }
+  static bool is_few(bool given, int64_t outputs) { return !given && outputs <= active<T>().few; }
   static int64_t trace_bytes(bool given, int64_t rows, int64_t inputs, int64_t outputs, bool keep) {
     const bool few = is_few(given, outputs);
     return Trace<T>(0, !given && !few, few, rows, inputs, keep ? outputs : 0).end;
@@ -287,8 +287,6 @@ struct Binding {
   }
 };
 
-}  // namespace
-
 // Memory that nobody has touched yet comes in pages of 2 MiB, where the system offers that when asked: fewer faults.
 void use_large_pages(Address begin, int64_t bytes) {
 #if defined(__linux__)
@@ -296,6 +294,8 @@ void use_large_pages(Address begin, int64_t bytes) {
   if (begin + bytes > first) madvise(out<void>(first), begin + bytes - first, MADV_HUGEPAGE);
 #endif
 }
+
+}  // namespace
 
 NB_MODULE(_kernels, m) {
   Binding<float>::bind(m.def_submodule("float32"));
