@@ -7,8 +7,8 @@ Each library trains as its own documentation or examples do (named at each funct
 step through time with 25 steps; shiftlearn as the recipe ``mnist`` does, with rates that fall over its 20 epochs.
 50,000 digits are trained on; the other 10,000 of the training set are answered four times an epoch, which is not timed.
 A contender ends at 97 % of them, after --epochs, or after --minutes of training: then 500 of them are answered. The
-test set is not read. Each has a process of its own, so that peak memory is its own. Libraries that are not installed, or
-fail, are left out.
+test set is not read. Each has a process of its own, so that peak memory is its own. Libraries that are not installed,
+or fail, are left out.
 """
 
 from __future__ import annotations
