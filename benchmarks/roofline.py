@@ -9,8 +9,9 @@ those for every event; "least MB" is what a kernel must read or write at least o
 matrices; adding in place to an array of 256 KiB, which fits the second-level cache (without the time of the call
 itself), and to one that fits none. The weights are those at the start of the recipe ``mnist``.
 
-"few": the output layer, whose hidden spikes nobody sorts. Forward, a spike before the row's last output fires costs
-three operations for each output; backward, every input six.
+"4 levels": the same layer with the inputs of ``mnist-quick``, group by group: an addition for each pair, and three
+operations for each group and neuron. "few": the output layer, whose hidden spikes nobody sorts. Forward, a spike before
+the row's last output fires costs three operations for each output; backward, every input six.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ from torch import Tensor
 
 import shiftlearn as sl
 from shiftlearn import ops, recipes, rules
-from shiftlearn.coding import encoder
+from shiftlearn.coding import coarse, encoder, latency
 from shiftlearn.model import build
 from shiftlearn.ops import _kernels, kernels
 
 BATCH = 128
 LANES = {"baseline": 4, "avx2": 8, "avx512": 16}[_kernels.instruction_set()]  # float32 numbers of a vector
 # Columns of a block of each kernel.
-WALK, FEEDBACK = (LANES * vectors for vectors in ((5, 6) if LANES == 16 else (3, 6)))
+WALK, GROUP_WALK, FEEDBACK = (LANES * vectors for vectors in ((5, 5, 6) if LANES == 16 else (3, 4, 6)))
 SORT_BYTES = 3 * 4 + 2 * 16 - 8 + 2 * 8 + 8  # keys thrice, two passes, repaired, read again, events
 SLOT_BYTES = 2 * 4 + 4 + 2 * 4 + 4 + 8  # keys twice, slots written, and read twice, list written, read with its times
 
@@ -103,6 +104,32 @@ def layer_work(events: sl.SpikeEvents, layer: sl.nn.ShiftLinear, rounds: int) ->
     }  # fmt: skip
 
 
+def grouped_work(levels: Tensor, layer: sl.nn.ShiftLinear, rounds: int) -> dict[str, tuple[float, ...]]:
+    """The same with grey levels in four steps, and of the kernels that serve inputs of any kind."""
+    recipe = recipes.read("mnist-quick")
+    of_level = latency(coarse(torch.arange(256, dtype=torch.uint8), recipe.coding_levels), recipe.coding_exponent)
+    events, shift, delay = ops.sort_levels(levels, of_level), layer.shift.detach(), layer.delay.detach()
+    u, count, drive = ops.first_spike(events, shift)
+    delta, weights, results = torch.rand_like(u), 4 * shift.numel(), 4 * u.numel()
+    given = delta, u, drive, delay, layer.min_drive
+    a, c, *_ = torch.ops.shiftlearn.coefficients(layer.rule, *given)
+    begins = events.offsets[:-1][events.offsets.diff() > 0]
+    new = torch.cat([events.z.new_ones(1), events.z.diff()]) != 0
+    new[begins] = True
+    groups, spikes = int(new.sum()) * layer.out_features, int(events.offsets[-1])
+    walk, adjust = walked(events, count, GROUP_WALK), walked(events, count, layer.out_features)
+    return {
+        "first_spike": (walk + 3 * groups + shift.numel(), 4 * walk + weights, weights + 8 * spikes + 3 * results,
+                        seconds(lambda: ops.first_spike(events, shift), rounds)),
+        "plasticity": (adjust + 3 * groups, 4 * adjust + 8 * groups + weights, weights + 8 * spikes + 3 * results,
+                       seconds(lambda: ops.plasticity(events, count, a, c), rounds)),
+        "coefficients": (8 * u.numel(), 6 * results, 6 * results,
+                         seconds(lambda: torch.ops.shiftlearn.coefficients(layer.rule, *given), rounds)),
+        "sort_levels": (0, 2 * levels.numel() + 24 * spikes, levels.numel() + 8 * spikes,
+                        seconds(lambda: ops.sort_levels(levels, of_level), rounds)),
+    }  # fmt: skip
+
+
 def few_work(z: Tensor, layer: sl.nn.ShiftLinear, rounds: int) -> dict[str, tuple[float, ...]]:
     """The same of a layer of few outputs, in both directions."""
     shift, delay = layer.shift.detach(), layer.delay.detach()
@@ -150,6 +177,8 @@ def main() -> None:
     with torch.no_grad():
         hidden = network[0](first)
     work = {f"{name}, 784 × 800": row for name, row in layer_work(first, network[0], options.rounds).items()}
+    quick = grouped_work(torch.from_numpy(images[:BATCH].reshape(BATCH, -1)), network[0], options.rounds)
+    work |= {f"{name}, 4 levels": row for name, row in quick.items()}
     work |= {f"{name}, 800 × 10": row for name, row in few_work(hidden, network[1], options.rounds).items()}
     work["sort_spikes, 128 × 800"] = (0, SORT_BYTES * hidden.numel(), 12 * hidden.numel(),
                                       seconds(lambda: ops.sort_spikes(hidden), options.rounds))  # fmt: skip
