@@ -152,8 +152,9 @@ def test_whole_xor_run(path, monkeypatch):
             z = sl.ops.fire(z, shift, delay, rule="shifting")
         close(z.detach(), g["z_out"][epoch], rtol=1e-3)
         value = loss(z.reshape(4, 2), g["label"])
-        # In the end the loss swings; in float64 it comes to be 6e-4 from the published float32 run's.
-        assert value.item() == pytest.approx(float(g["loss"][epoch]), rel=2e-3, abs=1e-6), epoch
+        # In the end the loss swings: in float64 it is 6e-4 from the published float32 run's, which sorts its spikes.
+        near = 1e-3 if path == "dispatcher" else 2e-3
+        assert value.item() == pytest.approx(float(g["loss"][epoch]), rel=near, abs=1e-6), epoch
         optimizer.zero_grad()
         value.backward()
         optimizer.step()

@@ -230,6 +230,22 @@ def general_dense(draw: st.DrawFn, decades: float = 20) -> Dense:
 # ---------------------------------------------------------------------------------------------- comparisons
 
 
+def assert_sure_times(u: Tensor, want: Neurons, inputs: int) -> tuple[np.ndarray, np.ndarray]:
+    """Every spike time that rounding cannot flip is the oracle's; returns which those are, and u's relative error.
+
+    A sum of n terms is off by at most n·eps·Σ|terms|, whatever its order, and `margin` and `condition` are
+    measured in Σ|w|. So a decision is sure when its margin exceeds n·eps; then u is off by n·eps·condition
+    (relative). A neuron closer to a turning point is left out: there a causal set with one input more or less is as
+    right as the oracle's.
+    """
+    eps = (inputs + 8) * torch.finfo(u.dtype).eps
+    sure = want.margin > eps
+    fired = np.isfinite(want.u) & sure
+    error = eps * np.where(fired, want.condition, 0)
+    assert_within(u[torch.tensor(sure)], want.u[sure], (error * np.where(fired, want.u, 0))[sure])
+    return sure, error
+
+
 def assert_equal(got: Tensor, want: np.ndarray | Tensor) -> None:
     """Equal to the last bit; of 0 and -0 either will do."""
     torch.testing.assert_close(got, torch.as_tensor(want).to(got.dtype), rtol=0, atol=0)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from problems import DTYPES, Dense, assert_equal, assert_within, dyadic_dense, general_dense, needs_kernels, oracle
+from problems import DTYPES, Dense, assert_equal, assert_sure_times, dyadic_dense, general_dense, needs_kernels, oracle
 from torch import Tensor
 
 from shiftlearn import ops
@@ -94,7 +94,7 @@ def test_exact_arithmetic(dtype: torch.dtype, problem: Dense, rule: str, seed: i
 @pytest.mark.parametrize("dtype", DTYPES)
 @given(problem=general_dense(decades=8))
 def test_general_floats(dtype: torch.dtype, problem: Dense) -> None:
-    """Every neuron that rounding cannot flip: see check_against_oracle of test_first_spike.py."""
+    """Every neuron that rounding cannot flip: see assert_sure_times."""
     check(problem, dtype)
 
 
@@ -110,13 +110,7 @@ def test_many_general_floats(spread: float, dtype: torch.dtype) -> None:
 def check(problem: Dense, dtype: torch.dtype) -> float:
     """Returns the share of neurons whose decisions are sure, which agree with the oracle."""
     problem = problem.rounded(dtype)
-    want = oracle(problem.rows(), problem.shift)
-    u, _, _ = fire(problem, dtype)
-    eps = (problem.z.shape[1] + 8) * torch.finfo(dtype).eps
-    sure = want.margin > eps
-    fired = np.isfinite(want.u) & sure
-    error = eps * np.where(fired, want.condition * np.where(fired, want.u, 0), 0)
-    assert_within(u[torch.tensor(sure)], want.u[sure], error[sure])
+    sure, _ = assert_sure_times(fire(problem, dtype)[0], oracle(problem.rows(), problem.shift), problem.z.shape[1])
     return sure.mean() if sure.size else 1.0
 
 

@@ -19,6 +19,7 @@ from problems import (
     Events,
     Explicit,
     assert_equal,
+    assert_sure_times,
     assert_within,
     counts,
     cpu,
@@ -45,19 +46,12 @@ SHAPES = [
 def check_against_oracle(problem: Dense, engine: ModuleType, dtype: torch.dtype) -> float:
     """Every neuron that rounding cannot flip agrees with the oracle; returns the share of those neurons.
 
-    A sum of n terms is off by at most n·eps·Σ|terms|, whatever its order, and `margin` and `condition` are
-    measured in Σ|w|. So a decision is sure when its margin exceeds n·eps; then u is off by n·eps·condition
-    (relative) and the drive by n·eps·Σ|w| = n·eps·condition·drive. A neuron closer to a turning point is left
-    out: there a causal set with one input more or less is as right as the oracle's.
+    The drive is off by n·eps·Σ|w| = n·eps·condition·drive: see assert_sure_times.
     """
     problem = problem.rounded(dtype)
     want = oracle(problem.rows(), problem.shift)
     u, count, drive = engine.first_spike(*Events(problem.events(dtype)), problem.weight(dtype))
-    eps = (problem.z.shape[1] + 8) * torch.finfo(dtype).eps
-    sure = want.margin > eps
-    fired = np.isfinite(want.u) & sure
-    error = eps * np.where(fired, want.condition, 0)
-    assert_within(u[torch.tensor(sure)], want.u[sure], (error * np.where(fired, want.u, 0))[sure])
+    sure, error = assert_sure_times(u, want, problem.z.shape[1])
     assert_within(drive[torch.tensor(sure)], want.drive[sure], (error * want.drive)[sure])
     assert_equal(count[torch.tensor(sure)], counts(want, problem.listed())[sure])
     return sure.mean() if sure.size else 1.0
