@@ -197,6 +197,31 @@ def test_a_recipe_file(tmp_path):
     assert (recipe.description, recipe.layers, recipe.epochs, recipe.batch) == ("mine", (784, 10), 1, 128)
 
 
+def test_paths_in_a_recipe_file_begin_in_its_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/plain").touch()
+    paths = 'test_file = "../test.npz"\ntemplates = "~/t.mat"\n'
+    for dataset, meant in (("own.csv", "sub/own.csv"), ("plain", "sub/plain"), ("./iris", "sub/iris")):
+        (tmp_path / "sub/own.toml").write_text(MINIMAL.replace("mnist", dataset) + paths)
+        recipe = recipes.read("sub/own.toml")
+        assert recipe.dataset == str(tmp_path / meant)
+        assert recipe.test_file == str(tmp_path / "sub/../test.npz")
+        assert recipe.templates == str(tmp_path / "home/t.mat")
+
+
+def test_paths_among_settings_begin_in_the_working_directory(mnist, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "iris").touch()
+    assert recipes.override(mnist, {"dataset": "x.csv"}).dataset == str(tmp_path / "x.csv")
+    assert recipes.override(mnist, {"dataset": "iris", "templates": ""}).dataset == "iris"  # the name, not the file
+    assert recipes.override(mnist, {"dataset": "no-such-name"}).dataset == "no-such-name"
+    assert recipes.override(mnist, {"epochs": 1}) == recipes.override(mnist, {"epochs": 1, "dataset": "mnist"})
+    with pytest.raises(InputError, match="dataset must be text, got 3"):
+        recipes.override(mnist, {"dataset": 3})
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

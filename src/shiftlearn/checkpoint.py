@@ -37,6 +37,7 @@ from .data.features import Features
 from .errors import InputError, RunWarning, nearest
 from .health import not_finite
 from .model import Model, build
+from .recipes import paths
 
 __all__ = [
     "CONFIG",
@@ -120,9 +121,11 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_config(folder: Path, recipe: recipes.Recipe, seed: int, **more: Any) -> None:
-    """Record what a run is, in a folder that is made if need be."""
+    """Record what a run is, in a folder that is made if need be; relative paths that lead to a file become absolute."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / CONFIG, {"format": _FORMAT, "seed": seed, "recipe": recipe.as_dict(), **more})
+    settings = recipe.as_dict()
+    found = {k: v for k, v in paths.absolute(settings, Path()).items() if k in paths.SETTINGS and Path(v).is_file()}
+    write_json(folder / CONFIG, {"format": _FORMAT, "seed": seed, "recipe": settings | found, **more})
 
 
 @dataclass(frozen=True)
@@ -147,9 +150,9 @@ def read_config(folder: Path) -> Config:
     """
     path = folder / CONFIG
     if not folder.is_dir():
-        parent = folder.parent
-        others = [path.parent.name for path in parent.glob(f"*/{CONFIG}")] if parent.is_dir() else []
-        hint = nearest(folder.name, others)
+        hint = nearest(folder.name, (path.name for path in _runs_in(folder.parent)))
+        if not (hint or folder.is_absolute()):
+            hint = nearest(str(Path("runs") / folder.name), map(str, _runs_in(Path("runs"))))
         raise InputError(f"no run folder {str(folder)!r}{hint and '.' + hint}")
     if not path.is_file():
         raise InputError(
@@ -177,6 +180,10 @@ def read_config(folder: Path) -> Config:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} is damaged: {type(error).__name__}: {error}") from None
+
+
+def _runs_in(parent: Path) -> list[Path]:
+    return [path.parent for path in parent.glob(f"*/{CONFIG}")] if parent.is_dir() else []
 
 
 def read_metrics(folder: Path) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .errors import InputError
 from .events import SpikeEvents
-from .names import CODINGS
+from .names import CODINGS, coded_width
 from .ops import sort_levels
 
 if TYPE_CHECKING:
@@ -146,14 +146,6 @@ def register(name: str, function: Callable[[Tensor, float], Tensor], width: int 
     if not isinstance(width, int) or width < 1:
         raise InputError(f"width must be an integer of 1 or more, got {width!r}")
     CODINGS.register(name, function, Coding(function, width))
-
-
-def coded_width(name: str, features: int, cells: int) -> int:
-    """Number of inputs that the coding called ``name`` makes of ``features`` values."""
-    own = CODINGS.get(name)
-    if own is not None:
-        return features * own.width
-    return features * {"on-off": 2, "population": cells}.get(name, 1)
 
 
 def encoder(

@@ -30,6 +30,7 @@ from .nn import (
     spike_time_scores,
 )
 from .recipes import Recipe
+from .recipes.network import map_sides
 
 __all__ = ["Model", "build"]
 
@@ -56,23 +57,14 @@ def build(
     modules: list[nn.Module] = []
     width = recipe.layers[0]
     if recipe.maps:
-        channels = coded_width(recipe.coding, 1, recipe.coding_cells)
-        side = math.isqrt(width // channels)
-        if width != channels * side**2:
-            raise InputError(f"maps need a square image, got {width // channels} values")
-        modules.append(nn.Unflatten(1, (channels, side, side)))
+        channels, sides = map_sides(recipe)
+        modules.append(nn.Unflatten(1, (channels, sides[0], sides[0])))
         for maps in recipe.maps:
-            before, side = side, (side + 2 * recipe.padding - recipe.kernel + 1) // recipe.pool
-            if side < 1:
-                raise InputError(
-                    f"maps of {before} x {before} leave nothing after kernel {recipe.kernel}, padding {recipe.padding} "
-                    f"and pool {recipe.pool}"
-                )
             convolution = ShiftConv2d(channels, maps, recipe.kernel, recipe.padding, init_scale=next(scales), **options)
             modules += [convolution, EarliestSpikePool2d(recipe.pool)] if recipe.pool > 1 else [convolution]
             channels = maps
         modules.append(nn.Flatten())
-        width = channels * side**2
+        width = channels * sides[-1] ** 2
     for outputs in recipe.layers[1:]:
         modules.append(ShiftLinear(width, outputs, init_scale=next(scales), members=members, **options))
         width = outputs

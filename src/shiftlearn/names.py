@@ -82,3 +82,11 @@ SCALINGS = ("minmax", "quantile", "robust", "global")
 DISTURBANCES = ("jitter", "deletion", "dead", "bits", "clock")
 SPIKE_FILES = (".mat", ".npz")
 RULES = ("shifting", "normalized", "exact")  # those built in
+
+
+def coded_width(name: str, features: int, cells: int) -> int:
+    """Number of inputs that the coding called ``name`` makes of ``features`` values."""
+    own = CODINGS.get(name)
+    if own is not None:
+        return features * own.width
+    return features * {"on-off": 2, "population": cells}.get(name, 1)

@@ -12,7 +12,8 @@ import numpy as np
 from . import checkpoint, data, recipes, records, tasks
 from .cost import cost
 from .errors import InputError
-from .recipes import Recipe
+from .recipes.description import augmentation, modulator
+from .recipes.network import network_name
 from .sweep import Cell
 
 __all__ = ["cells", "default_names", "into", "markdown", "summarise"]
@@ -64,12 +65,12 @@ def summarise(found: Iterable[tuple[Cell, dict[str, Any]]], out: Path, data_dir:
             {
                 "recipe": name,
                 "data": model.recipe.dataset + (", edges" if model.recipe.preprocess == "edges" else ""),
-                "network": _network(model.recipe),
+                "network": network_name(model.recipe),
                 "epochs": model.recipe.epochs,
                 "rule": model.recipe.rule,
                 "feedback": model.recipe.feedback,
-                "modulator": _modulator(model.recipe),
-                "augmentation": _augmentation(model.recipe),
+                "modulator": modulator(model.recipe),
+                "augmentation": augmentation(model.recipe),
                 "accuracy_mean": float(np.mean(accuracy)),
                 "accuracy_sd": float(np.std(accuracy, ddof=1)) if len(accuracy) > 1 else None,
                 "accuracies": " ".join(f"{x:.4f}" for x in accuracy),
@@ -82,28 +83,6 @@ def summarise(found: Iterable[tuple[Cell, dict[str, Any]]], out: Path, data_dir:
         )
     checkpoint.write(out / "results.csv", records.as_csv(rows))
     return rows
-
-
-def _network(recipe: Recipe) -> str:
-    maps = [f"{n}@{recipe.kernel}x{recipe.kernel}" for n in recipe.maps]
-    return "-".join([str(recipe.layers[0]), *maps, *map(str, recipe.layers[1:])])
-
-
-def _modulator(recipe: Recipe) -> str:
-    if recipe.modulator == "reward":
-        return "scalar reward"
-    if recipe.loss == "published":
-        return "published error"
-    smoothing = f", smoothing {recipe.label_smoothing:g}" if recipe.label_smoothing else ""
-    return ("ordinal " if recipe.ordinal else "") + f"cross-entropy in {recipe.readout}{smoothing}"
-
-
-def _augmentation(recipe: Recipe) -> str:
-    parts = [f"moved by {recipe.translate} px"] if recipe.translate else []
-    for name in ("jitter", "deletion"):
-        if any(levels := getattr(recipe, name)):
-            parts.append(f"{name} {', '.join(f'{x:g}' for x in levels)}")
-    return "; ".join(parts) or "none"
 
 
 def markdown(rows: Sequence[dict[str, Any]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -86,12 +87,17 @@ def _package() -> dict[str, tuple[str, recipes.Recipe]]:
 
 
 def _origin(recipe: recipes.Recipe) -> tuple[str | None, Row]:
-    """The package's recipe of the same description, and the settings that differ from it."""
-    if recipe.description not in _package():
-        return None, {}
-    name, original = _package()[recipe.description]
-    own, theirs = recipe.as_dict(), original.sized(recipe.layers).as_dict()
-    return name, {key: value for key, value in own.items() if value != theirs[key]}
+    """The package's recipe of the same description, and the settings that differ from it; or one of equal settings."""
+    if recipe.description in _package():
+        name, original = _package()[recipe.description]
+        own, theirs = recipe.as_dict(), original.sized(recipe.layers).as_dict()
+        return name, {key: value for key, value in own.items() if value != theirs[key]}
+    same = (name for name, original in _package().values() if recipe == _like(original, recipe))
+    return next(same, None), {}
+
+
+def _like(original: recipes.Recipe, recipe: recipes.Recipe) -> recipes.Recipe:
+    return dataclasses.replace(original.sized(recipe.layers), description=recipe.description)
 
 
 def _natural(row: Row) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from . import checkpoint, training
 from .errors import InputError
 from .recipes import Recipe
+from .recipes.paths import absolute
 
 __all__ = ["Cell", "run"]
 
@@ -45,7 +47,7 @@ def run(
         folder = out / cell.name
         if (folder / checkpoint.CONFIG).is_file():
             stored = checkpoint.read_config(folder)
-            if (cell.recipe.sized(stored.recipe.layers), cell.seed) != (stored.recipe, stored.seed):
+            if cell.seed != stored.seed or not _same(cell.recipe, stored.recipe):
                 raise InputError(f"{str(folder)!r} holds a run with other settings; name another --out")
         metrics = checkpoint.read_metrics(folder)
         if metrics is None:
@@ -57,6 +59,12 @@ def run(
     work = Parallel(n_jobs=jobs, return_as="generator_unordered" if early else "list")
     for cell, metrics in work(delayed(_train)(cell, out / cell.name, data_dir) for cell in pending):
         done(cell, metrics)
+
+
+def _same(recipe: Recipe, stored: Recipe) -> bool:
+    """Whether settings are those of a run, which has the sizes of its data; words and relative paths do not count."""
+    own = dataclasses.replace(recipe.sized(stored.layers), description=stored.description)
+    return absolute(own.as_dict(), Path()) == absolute(stored.as_dict(), Path())
 
 
 def _train(cell: Cell, folder: Path, data_dir: str | None) -> tuple[Cell, dict[str, Any]]:

@@ -19,6 +19,7 @@ from .data.spike_trains import Trials
 from .data.tables import TABLES, Column, Table, load_table, read_csv
 from .errors import InputError, unknown_name
 from .recipes import Recipe
+from .recipes.paths import require_files
 from .spike_tasks import read_spikes
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ def read(recipe: Recipe, seed: int, data_dir: str | None, parts: Sequence[Litera
     if name == "xor":
         four = np.arange(4)
         return Task(_XOR, np.array([0, 1, 1, 0]), ("0", "1"), four, four)
+    require_files(recipe)
     if recipe.spike_trains:
         spikes = read_spikes(recipe, seed, parts)
         return Task(spikes.trials, spikes.trials.target, spikes.classes, spikes.train, spikes.test, None, spikes.digest)

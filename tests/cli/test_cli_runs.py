@@ -133,3 +133,14 @@ def test_a_log_that_is_damaged(call, several):
 def test_recipes_are_known_by_their_descriptions():
     described = [recipes.read(name).description for name in recipes.names()]
     assert len(set(described)) == len(described)
+
+
+def test_a_run_with_another_description_is_known_by_its_settings(call, place):
+    assert call("train", "iris", *FAST[-2:], "--epochs", 160, "--out", "run")[0] == 0
+    path = place / "run/config.json"
+    for change, expected in ({"description": "as it once was"}, "iris"), ({"beta": 3.0}, None):
+        stored = json.loads(path.read_text())
+        stored["recipe"] |= change
+        path.write_text(json.dumps(stored))
+        row = runs.read(place / "run")
+        assert (row["recipe"], row["changed"]) == (expected, {})

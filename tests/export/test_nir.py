@@ -25,6 +25,7 @@ from shiftlearn.errors import InputError
 from shiftlearn.export import from_nir, to_nir, write
 from shiftlearn.model import Model, build
 from shiftlearn.nn import DirectFeedback, ShiftLinear
+from shiftlearn.recipes.description import describe
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -80,7 +81,7 @@ def test_the_description_of_a_model(trained, tmp_path):
     graph = nir.read(tmp_path / "digits.nir")
     about = json.loads(graph.metadata["shiftlearn"])
     assert (about["dataset"], about["coding"], about["coding_exponent"]) == ("digits", "on-off", 3.0)
-    assert about["description"] == model.recipe.description
+    assert about["description"] == describe(model.recipe)
     assert about["classes"] == [str(k) for k in range(10)]
     assert about["features"] == model.features.as_dict()
     assert about["read_out"].startswith("earliest output wins")

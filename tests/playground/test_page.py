@@ -19,7 +19,7 @@ import shiftlearn.playground
 from shiftlearn import checkpoint, recipes
 from shiftlearn.errors import InputError
 from shiftlearn.model import Model, build
-from shiftlearn.playground import check, require_images
+from shiftlearn.playground import Check, check, require_images
 from shiftlearn.playground.quantise import quantise
 
 FOLDER = Path(shiftlearn.playground.__file__).parent
@@ -65,9 +65,32 @@ def test_the_data_are_the_network_and_samples(mnist):
     assert np.array_equal(first, mnist.task.samples[np.flatnonzero(mnist.task.labels == 7)[0]].reshape(-1))
 
 
+@pytest.mark.parametrize(
+    ("settings", "about", "text", "hint"),
+    [
+        ({"feedback": "random"}, "fixed random feedback", "t = 2 (1 − x), x its ink from 0 to 1.", "the earlier"),
+        (
+            {"coding": "on-off", "layers": [1568, 5, 10], "coding_levels": 3},
+            "mnist: 1568-5-10, ",
+            "t = 2 (1 − x) and t = 2 x, x its ink from 0 to 1, in 3 levels.",
+            "without it the second",
+        ),
+        ({"coding": "binarised"}, "binarised coding", "t = −1.3 elsewhere", "without ink fire first"),
+    ],
+)
+def test_what_the_page_says_follows_from_the_settings(mnist, settings, about, text, hint):
+    recipe = recipes.override(recipes.read("mnist"), {"layers": [784, 5, 10]} | settings)
+    html = shiftlearn.playground.page(Model(recipe, build(recipe), 0), mnist.task, Check(1.0, 1, 0))
+    data = json.loads(parts(html, "script")[0])
+    assert about in data["description"]
+    assert ("symmetric" in data["description"]) == (recipe.feedback == "symmetric")
+    assert text in data["coding"]["text"]
+    assert hint in data["coding"]["hint"]
+
+
 def test_names_of_classes_cannot_end_the_data(mnist):
     model = Model(mnist.model.recipe, mnist.model.network, 0, ["</script><script>alert(1)</script>", *"123456789"])
-    html = shiftlearn.playground.page(model, mnist.task, shiftlearn.playground.Check(1.0, 1, 0))
+    html = shiftlearn.playground.page(model, mnist.task, Check(1.0, 1, 0))
     assert json.loads(parts(html, "script")[0])["classes"][0] == "</script><script>alert(1)</script>"
 
 

@@ -15,7 +15,21 @@ from .. import __version__
 from ..errors import InputError, PeerError
 from . import completion
 from .data_commands import data_app
-from .options import NAME, DataDir, Epochs, Json, Quiet, Recipe, RunFolder, Settings, examples, help_alone
+from .options import (
+    NAME,
+    DataDir,
+    Epochs,
+    Json,
+    Quiet,
+    Recipe,
+    RunFolder,
+    Settings,
+    at_home,
+    examples,
+    help_alone,
+    path_option,
+    run_folder,
+)
 from .printing import Voice, adapt_streams
 
 _EXIT_CODES = """\b
@@ -64,6 +78,7 @@ def train(
     recipe: Annotated[
         str | None,
         typer.Argument(
+            callback=at_home,
             help="A recipe of the package, a .toml file, or a CSV file to classify.",
             autocompletion=completion.recipe_names,
         ),
@@ -78,10 +93,15 @@ def train(
         int | None, typer.Option(min=1, max=1024, help="CPU threads; default: what torch chooses.")
     ] = None,
     data_dir: DataDir = None,
-    out: Annotated[str | None, typer.Option(help="Run folder; default: a new one in runs/.")] = None,
+    out: Annotated[str | None, path_option(help="Run folder; default: a new one in runs/.")] = None,
     resume: Annotated[
         str | None,
-        typer.Option(metavar="RUN", help="Go on with this run folder.", autocompletion=completion.run_folders),
+        typer.Option(
+            metavar="RUN",
+            callback=run_folder,
+            help="Go on with this run folder, or the one of this name in runs/.",
+            autocompletion=completion.run_folders,
+        ),
     ] = None,
     target: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Of a CSV file: the column of the classes; default: the last.")
@@ -124,7 +144,9 @@ def evaluate(run: RunFolder, data_dir: DataDir = None, quiet: Quiet = False, jso
 
 @app.command(epilog=examples("runs", "runs runs/compare-mnist --sort accuracy", "runs --json"))
 def runs(
-    folder: Annotated[str, typer.Argument(help="A folder that holds run folders, at any depth.")] = "runs",
+    folder: Annotated[
+        str, typer.Argument(callback=at_home, help="A folder that holds run folders, at any depth.")
+    ] = "runs",
     sort: Annotated[
         str,
         typer.Option(
@@ -145,7 +167,7 @@ def inspect(
     run: RunFolder,
     samples: Annotated[int, typer.Option(help="So many training samples.")] = 1000,
     data_dir: DataDir = None,
-    out: Annotated[str | None, typer.Option(metavar="FILE", help="Write it as .csv, or draw it as .png.")] = None,
+    out: Annotated[str | None, path_option(metavar="FILE", help="Write it as .csv, or draw it as .png.")] = None,
 ) -> None:
     """Show spike times and silence, layer by layer."""
     from .inspect import inspect as show
@@ -158,13 +180,13 @@ def plot(
     run: RunFolder,
     kind: Annotated[str, typer.Argument(help="curves, raster, potential, weights, confusion, roc, fields or time.")],
     out: Annotated[
-        str | None, typer.Option(metavar="FILE", help="A .png, .svg or .pdf; default: RUN-KIND.png in this folder.")
+        str | None, path_option(metavar="FILE", help="A .png, .svg or .pdf; default: RUN-KIND.png in this folder.")
     ] = None,
     sample: Annotated[
         int | None, typer.Option(metavar="N", help="raster, potential: this one of the test data, from 0.")
     ] = None,
     file: Annotated[
-        str | None, typer.Option("--input", metavar="FILE", help="raster, potential: of the samples in this file.")
+        str | None, path_option("--input", metavar="FILE", help="raster, potential: of the samples in this file.")
     ] = None,
     layer: Annotated[
         int | None, typer.Option(metavar="N", help="potential: of this layer, from 1; default: the last.")
@@ -204,7 +226,7 @@ def compare(
     jobs: Annotated[int, typer.Option(help="Runs at a time, each on one thread.")] = os.cpu_count() or 1,
     data_dir: DataDir = None,
     out: Annotated[
-        str | None, typer.Option(help="Folder; default: runs/compare-RECIPE. It goes on where it is.")
+        str | None, path_option(help="Folder; default: runs/compare-RECIPE. It goes on where it is.")
     ] = None,
     quiet: Quiet = False,
     json: Json = False,
@@ -225,10 +247,10 @@ def reproduce(
     seeds: Annotated[int, typer.Option(help="Of each recipe so many runs.")] = 3,
     jobs: Annotated[int, typer.Option(help="Runs at a time, each on one thread.")] = os.cpu_count() or 1,
     data_dir: DataDir = None,
-    out: Annotated[str, typer.Option(help="Folder; it goes on where it is.")] = "runs/reproduce",
+    out: Annotated[str, path_option(help="Folder; it goes on where it is.")] = "runs/reproduce",
     into: Annotated[
         str | None,
-        typer.Option(metavar="FILE.md", help="Put the rows into the table in this file, between its markers."),
+        path_option(metavar="FILE.md", help="Put the rows into the table in this file, between its markers."),
     ] = None,
     quiet: Quiet = False,
     json: Json = False,
@@ -249,7 +271,7 @@ def robustness(
     seed: Annotated[int, typer.Option(min=0, help="What is random follows from it.")] = 0,
     data_dir: DataDir = None,
     out: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write it as .csv, or draw it (.png, .svg, .pdf).")
+        str | None, path_option(metavar="FILE", help="Write it as .csv, or draw it (.png, .svg, .pdf).")
     ] = None,
     quiet: Quiet = False,
     json: Json = False,
@@ -263,7 +285,9 @@ def robustness(
 @app.command(epilog=examples("predict runs/first digit.png", "predict runs/my-seed0 new.csv --json"))
 def predict(
     run: RunFolder,
-    files: Annotated[list[str], typer.Argument(help="PNG, IDX or .npy images, CSV rows, or trials (.npz, .mat).")],
+    files: Annotated[
+        list[str], typer.Argument(callback=at_home, help="PNG, IDX or .npy images, CSV rows, or trials (.npz, .mat).")
+    ],
     json: Json = False,
 ) -> None:
     """Classify samples with a trained model."""
@@ -275,7 +299,7 @@ def predict(
 @app.command(epilog=examples("playground runs/first --out race.html"))
 def playground(
     run: RunFolder,
-    out: Annotated[str, typer.Option(metavar="FILE.html", help="The page; one that is there is replaced.")],
+    out: Annotated[str, path_option(metavar="FILE.html", help="The page; one that is there is replaced.")],
     data_dir: DataDir = None,
 ) -> None:
     """Write a page to draw on, where the network's spikes race to an answer."""
@@ -287,7 +311,7 @@ def playground(
 @app.command(epilog=examples("export runs/first --out first.nir", "export runs/first --out first.nir --tau 0.01"))
 def export(
     run: RunFolder,
-    out: Annotated[str, typer.Option(metavar="FILE", help="The file; one that is there is replaced.")],
+    out: Annotated[str, path_option(metavar="FILE", help="The file; one that is there is replaced.")],
     format: Annotated[str, typer.Option(help="nir: a graph of the neuromorphic intermediate representation.")] = "nir",
     tau: Annotated[
         float | None,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from . import completion
-from .options import DataDir, Json, examples, help_alone
+from .options import DataDir, Json, examples, help_alone, path_option
 from .printing import Voice
 
 data_app = typer.Typer(invoke_without_command=True)
@@ -16,7 +16,7 @@ data_app = typer.Typer(invoke_without_command=True)
 @data_app.callback()
 def data(
     context: typer.Context,
-    data_dir: Annotated[str | None, typer.Option(help="Look in this folder alone.")] = None,
+    data_dir: Annotated[str | None, path_option(help="Look in this folder alone.")] = None,
     json: Json = False,
 ) -> None:
     """List the datasets and where each was found, draw one, or make one."""
@@ -36,7 +36,7 @@ def data_show(
             help="A dataset: mnist, fashion-mnist.", autocompletion=completion.one_of("mnist", "fashion-mnist")
         ),
     ],
-    out: Annotated[str, typer.Option(metavar="FILE.png", help="The picture; one that is there is replaced.")],
+    out: Annotated[str, path_option(metavar="FILE.png", help="The picture; one that is there is replaced.")],
     split: Annotated[str, typer.Option(help="train or test.")] = "train",
     count: Annotated[int, typer.Option(help="Samples to draw, 1 to 1000.")] = 25,
     seed: Annotated[int, typer.Option(help="Which samples are drawn follows from it.")] = 0,
@@ -62,11 +62,11 @@ def data_make(context: typer.Context) -> None:
 
 @make_app.command("tca", epilog=examples("data make tca --trials 200 --out trials.mat"))
 def data_make_tca(
-    out: Annotated[str, typer.Option(metavar="FILE.mat", help="The file; one that is there is replaced.")],
+    out: Annotated[str, path_option(metavar="FILE.mat", help="The file; one that is there is replaced.")],
     trials: Annotated[int, typer.Option(help="Number of trials.")] = 200,
     seed: Annotated[int, typer.Option(help="The trials follow from it, and new features too.")] = 0,
     templates: Annotated[
-        str | None, typer.Option(metavar="FILE.mat", help="Take the features of this file, not new ones.")
+        str | None, path_option(metavar="FILE.mat", help="Take the features of this file, not new ones.")
     ] = None,
 ) -> None:
     """Spike trains for temporal credit assignment: features with rewards, in background noise."""

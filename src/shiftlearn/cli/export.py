@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from .. import checkpoint, export
+from ..recipes.network import network_name
 
 
 def write(run: str, format: str, out: str, tau: float | None) -> None:
@@ -15,4 +16,4 @@ def write(run: str, format: str, out: str, tau: float | None) -> None:
     """
     model = checkpoint.load(run)
     export.write(model, out, format, tau)
-    typer.echo(f"{out}: {'-'.join(map(str, model.recipe.layers))} neurons, format {format}")
+    typer.echo(f"{out}: {network_name(model.recipe)} neurons, format {format}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -22,14 +24,47 @@ def help_alone(context: typer.Context) -> None:
         typer.echo(context.get_help())
 
 
-DataDir = Annotated[str | None, typer.Option(help="Folder that holds mnist/, fashion-mnist/.")]
+def at_home(path: str | list[str] | None) -> str | list[str] | None:
+    """A path, or several, with ``~`` for the home folder, which shells leave alone in ``--out=~/x``."""
+    if isinstance(path, list):
+        return [os.path.expanduser(one) for one in path]
+    return None if path is None else os.path.expanduser(path)
+
+
+def path_option(*names: str, **settings: Any) -> Any:
+    """An option that takes a path."""
+    return typer.Option(*names, callback=at_home, **settings)
+
+
+def run_folder(name: str | None) -> str | None:
+    """A run folder as it was typed, or the one of that name in ``runs/``."""
+    if name is None:
+        return None
+    typed = os.path.expanduser(name)
+    known = Path("runs") / typed
+    plain = not (os.path.isabs(typed) or typed.startswith(".") or ".." in known.parts)
+    return str(known) if plain and not os.path.exists(typed) and known.is_dir() else typed
+
+
+DataDir = Annotated[str | None, path_option(help="Folder that holds mnist/, fashion-mnist/.")]
 Epochs = Annotated[int | None, typer.Option(help="Short for --set epochs=...")]
 Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON, and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Recipe = Annotated[
-    str, typer.Argument(help="A recipe of the package, or a .toml file.", autocompletion=completion.recipe_names)
+    str,
+    typer.Argument(
+        callback=at_home, help="A recipe of the package, or a .toml file.", autocompletion=completion.recipe_names
+    ),
 ]
-RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="A run folder.", autocompletion=completion.run_folders)]
+RunFolder = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="A run folder, or the name of one in runs/.",
+        callback=run_folder,
+        autocompletion=completion.run_folders,
+    ),
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option(

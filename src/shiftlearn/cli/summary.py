@@ -9,6 +9,7 @@ from typing import Any
 
 from .. import checkpoint, records
 from ..errors import InputError
+from ..recipes.network import network_name
 from .printing import print_table
 
 _WIDEST = 40  # characters of a histogram's bar
@@ -63,8 +64,7 @@ def _trained(folder: Path, metrics: dict[str, Any]) -> None:
         if key in last:
             _line(name, f"{last[key]:.2%} in epoch {last['epoch']}")
     recipe = checkpoint.read_config(folder).recipe
-    maps = "".join(f"{count}c-" for count in recipe.maps)
-    _line("network", f"{maps}{'-'.join(map(str, recipe.layers))} on {recipe.dataset}, seed {metrics['seed']}")
+    _line("network", f"{network_name(recipe)} on {recipe.dataset}, seed {metrics['seed']}")
     _line("learning", f"rule {recipe.rule}, feedback {recipe.feedback}, modulator {recipe.modulator}")
     _line("time", f"{metrics['epochs']} epochs in {metrics['train_seconds']:.0f} s")
     if "frozen_in_epoch" in metrics:

@@ -16,6 +16,7 @@ from ..distributed import World, join
 from ..errors import InputError, unknown_name
 from ..evaluation import evaluate as measure
 from ..health import explained_memory
+from ..recipes.description import describe
 from ..repeats import repeat
 from .printing import Voice
 from .progress import reporter
@@ -145,7 +146,9 @@ def _run(
     voice: Voice,
 ) -> None:
     recipe, seed, folder, plan, metrics = job.recipe, job.seed, job.folder, job.plan, job.metrics
-    voice.say(recipe.description)
+    if not resume:  # an older run has stored a description that also told settings
+        voice.say(f"recipe: {recipe.description}")
+    voice.say(describe(recipe))
     if job.changed:
         voice.say("changed: " + ", ".join(f"{key} = {recipe.as_dict()[key]}" for key in job.changed))
     voice.say(f"run folder: {folder}")

@@ -306,7 +306,7 @@ def _given_root(data_dir: StrPath | None) -> Path | None:
         source, data_dir = ENVIRONMENT, os.environ.get(ENVIRONMENT)
         if not data_dir:
             return None
-    root = Path(data_dir)
+    root = Path(os.path.expanduser(data_dir))
     if not os.path.exists(root):
         raise InputError(f"{source}: the folder {root} does not exist.")
     if not os.path.isdir(root):

@@ -24,6 +24,7 @@ from ..data.readable import readable
 from ..errors import InputError
 from ..model import Model
 from ..nn import ShiftLinear
+from ..recipes.description import describe
 
 if TYPE_CHECKING:
     from nir import NIRGraph
@@ -123,7 +124,7 @@ def _description(model: Model) -> dict[str, Any]:
     recipe = model.recipe
     return {
         "version": __version__,
-        "description": recipe.description,
+        "description": describe(recipe),
         "dataset": Path(recipe.dataset).name,
         "preprocess": recipe.preprocess,
         "features": None if model.features is None else model.features.as_dict(),

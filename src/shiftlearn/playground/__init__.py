@@ -13,6 +13,8 @@ from .. import tasks
 from ..errors import InputError
 from ..model import Model
 from ..nn import ShiftLinear, shift_layers
+from ..recipes import Recipe
+from ..recipes.description import describe
 from .bundle import bundle
 from .quantise import dequantised, quantise
 
@@ -82,7 +84,7 @@ def page(model: Model, task: tasks.Task, found: Check) -> str:
     return bundle(
         {
             "dataset": recipe.dataset,
-            "description": recipe.description,
+            "description": describe(recipe),
             "classes": model.classes,
             "pictures": asdict(pictures),
             "coding": {
@@ -90,6 +92,7 @@ def page(model: Model, task: tasks.Task, found: Check) -> str:
                 "exponent": recipe.coding_exponent,
                 "levels": recipe.coding_levels,
                 "columns": _columns(model),
+                **_coding_in_words(recipe),
             },
             "layers": [_layer(layer) for layer in shift_layers(model.network)],
             "samples": [
@@ -127,6 +130,19 @@ def _columns(model: Model) -> list[dict[str, Any]] | None:
         for pixel, column in enumerate(columns)
         if column["knots"]
     ]
+
+
+def _coding_in_words(recipe: Recipe) -> dict[str, str]:
+    """When a pixel fires: as a formula, and in short."""
+    levels = f", in {recipe.coding_levels} levels" if recipe.coding_levels else ""
+    ink, c = f"x its ink from 0 to 1{levels}", f"{recipe.coding_exponent:g}"
+    if recipe.coding == "binarised":
+        text = f"A pixel fires at t = 0.99 where x is 0.5 or more, and at t = −1.3 elsewhere, {ink}."
+        return {"text": text, "hint": "Pixels without ink fire first, those with ink last."}
+    if recipe.coding == "on-off":
+        text = f"A pixel has two inputs, which fire at t = {c} (1 − x) and t = {c} x, {ink}."
+        return {"text": text, "hint": "With ink the first input of a pixel is early, without it the second."}
+    return {"text": f"A pixel fires at t = {c} (1 − x), {ink}.", "hint": "The more ink, the earlier a pixel fires."}
 
 
 def _layer(layer: ShiftLinear) -> dict[str, Any]:

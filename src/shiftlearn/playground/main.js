@@ -311,11 +311,12 @@ dark.addEventListener("change", () => {
 });
 new ResizeObserver(paintAll).observe(document.body);
 
-const sizes = [net.layers[0].inputs, ...net.layers.map((layer) => layer.outputs)].join("-");
+$("coding-text").textContent = data.coding.text;
+$("coding-hint").textContent = data.coding.hint;
 const right = (100 * data.check.accuracy).toFixed(2);
 $("about").textContent =
-  `${data.description}. Here ${sizes} with weights of 8 bits, which classify ${right} % of ` +
-  `${data.check.samples} test images correctly.`;
+  `${data.description}. Here its weights have 8 bits, and ${right} % of ${data.check.samples} test images are ` +
+  "classified correctly.";
 for (const place of document.querySelectorAll(".subject")) place.textContent = pictures.subject;
 labelTheme();
 const start = thumbs[3 % thumbs.length];

@@ -23,6 +23,7 @@ from ..names import (
     SCHEDULES,
     SPIKE_FILES,
 )
+from .paths import absolute
 
 __all__ = ["Recipe", "names", "override", "read"]
 
@@ -219,7 +220,7 @@ def names() -> list[str]:
 
 
 def read(name: str) -> Recipe:
-    """The recipe called ``name``, or the one in the TOML file of that path."""
+    """The recipe called ``name``, or the one in the TOML file of that path, whose own paths begin in its folder."""
     if name in names():
         path = Path(__file__).with_name(f"{name}.toml")
     elif not name.endswith(".toml"):
@@ -230,7 +231,7 @@ def read(name: str) -> Recipe:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:  # ValueError: not TOML, not UTF-8, a number of 5000 digits
         raise InputError(f"{name} is not valid TOML: {error}") from None
-    return from_dict(values, source=name)
+    return from_dict(values if name in names() else absolute(values, path.parent), source=name)
 
 
 def from_dict(values: Mapping[str, Any], source: str) -> Recipe:
@@ -245,7 +246,11 @@ def from_dict(values: Mapping[str, Any], source: str) -> Recipe:
 
 
 def override(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
-    """The recipe with some settings changed; text is read as TOML reads it (``lr=1e-3``, ``layers=[784, 10]``)."""
+    """The recipe with some settings changed; text is read as TOML reads it (``lr=1e-3``, ``layers=[784, 10]``).
+
+    Paths among them begin in the working directory and become absolute (:func:`shiftlearn.recipes.paths.absolute`).
+    """
+    settings = absolute(settings, Path())
     return dataclasses.replace(recipe, **{key: _convert(key, value) for key, value in settings.items()})
 
 
