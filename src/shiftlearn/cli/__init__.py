@@ -15,7 +15,7 @@ from .. import __version__
 from ..errors import InputError, PeerError
 from . import completion
 from .data_commands import data_app
-from .options import NAME, DataDir, Epochs, Json, Quiet, Recipe, RunFolder, Settings, examples, help_alone
+from .options import NAME, DataDir, Epochs, Json, Quiet, Recipe, RunFolder, Settings, TimeUnit, examples, help_alone
 from .printing import Voice, adapt_streams
 
 _EXIT_CODES = """\b
@@ -86,6 +86,7 @@ def train(
     target: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Of a CSV file: the column of the classes; default: the last.")
     ] = None,
+    time_unit: TimeUnit = None,
     folds: Annotated[int | None, typer.Option(help="Tables: cross-validate with so many folds.")] = None,
     repeats: Annotated[int | None, typer.Option(help="Tables: so many random partitions into folds.")] = None,
     compare: Annotated[
@@ -111,7 +112,8 @@ def train(
 
     plan = Plan(folds=folds, repeats=repeats, compare=compare, repeat=repeat)
     voice = Voice(quiet, json)
-    run(recipe, set_ or [], epochs, seed, device, threads, data_dir, out, resume, target, plan, log, voice)
+    settings = [*(set_ or []), *([] if time_unit is None else [f"time_unit={time_unit}"])]
+    run(recipe, settings, epochs, seed, device, threads, data_dir, out, resume, target, plan, log, voice)
 
 
 @app.command(epilog=examples("evaluate runs/first", "evaluate runs/first --json"))
@@ -264,12 +266,13 @@ def robustness(
 def predict(
     run: RunFolder,
     files: Annotated[list[str], typer.Argument(help="PNG, IDX or .npy images, CSV rows, or trials (.npz, .mat).")],
+    time_unit: TimeUnit = None,
     json: Json = False,
 ) -> None:
     """Classify samples with a trained model."""
     from .predict import predict as show
 
-    show(run, files, json)
+    show(run, files, time_unit, json)
 
 
 @app.command(epilog=examples("playground runs/first --out race.html"))

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ..names import TIME_UNITS
 from . import completion
 
 NAME = "shiftlearn"
@@ -28,6 +29,15 @@ Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON, a
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Recipe = Annotated[
     str, typer.Argument(help="A recipe of the package, or a .toml file.", autocompletion=completion.recipe_names)
+]
+TimeUnit = Annotated[
+    str | None,
+    typer.Option(
+        metavar="UNIT",
+        help="Spike trains: times in the files are in s, ms or us; default: s, or that of the run.",
+        autocompletion=completion.one_of(*TIME_UNITS),
+        show_default=False,
+    ),
 ]
 RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="A run folder.", autocompletion=completion.run_folders)]
 Settings = Annotated[
