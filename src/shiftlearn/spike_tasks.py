@@ -74,7 +74,7 @@ def _labelled(path: str, recipe: Recipe, num_synapses: int | None = None) -> Tri
     """The trials of a file, which must have targets, and times that suit the recipe's tau."""
     trials = read_trials(path, recipe.time_unit, num_synapses)
     if (trials.target < 0).any():
-        raise InputError(f"{path}: lacks target, the class of each trial, without which there is only predict")
+        raise InputError(f"{path}: lacks target, the class of each trial; only predict works without it")
     require_range(trials, recipe.tau, recipe.cue > 0, source=path)
     return trials
 
