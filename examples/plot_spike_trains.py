@@ -7,8 +7,8 @@ Inputs that spike many times: what matters is hidden among other spikes, and onl
 
 # %%
 # Trials of one second on 30 synapses with random background, and in each a pattern of ten spikes: early in the trial,
-# or late? ``from_arrays`` takes flat arrays: when, on which synapse, in which trial. (A file of these, ``.npz``, is a
-# dataset of the command line.)
+# or late? ``from_arrays`` takes flat arrays: when (in s, or another ``time_unit``), on which synapse, in which trial.
+# (A file of these, ``.npz``, is a dataset of the command line.)
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import re
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils.data import DataLoader, StackDataset
 
 from shiftlearn import SpikeEvents, to_time, to_z
-from shiftlearn.errors import InputError
+from shiftlearn.errors import IndexInputError, InputError
 
 LENGTHS = st.lists(st.integers(0, 4), min_size=1, max_size=5)
 
@@ -56,7 +58,36 @@ def test_rows_stay_on_the_device_of_the_events(rows: slice | torch.Tensor) -> No
     assert some.z.tolist() == [21.0, 22.0, 23.0]
 
 
-@pytest.mark.parametrize("rows", [1, [0], torch.tensor([0.0]), torch.tensor([[0]]), torch.tensor([True, False])])
+@pytest.mark.parametrize("row", [2, -1, np.int64(2)])
+def test_one_row(row: int) -> None:
+    events = trains([2, 0, 3])
+    assert (len(events[row]), events[row].z.tolist()) == (1, [21.0, 22.0, 23.0])
+    assert events[row].rest.tolist() == events.rest[2:].tolist()
+
+
+@pytest.mark.parametrize("row", [3, -4])
+def test_iteration_ends_at_a_row_that_is_not_there(row: int) -> None:
+    events = trains([2, 0, 3])
+    assert [one.z.tolist() for one in events] == [[1.0, 2.0], [], [21.0, 22.0, 23.0]]
+    with pytest.raises(IndexInputError, match=f"rows must lie in 0 … 2, got {row}"):
+        events[row]
+    with pytest.raises(IndexInputError):
+        events[3:][0]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_data_loaders_give_batches(workers: int) -> None:
+    events = trains([2, 0, 3, 1])
+    first, second = DataLoader(events, batch_size=3, num_workers=workers)
+    for batch, rows in ((first, events[:3]), (second, events[3:])):
+        for name in ("z", "channel", "offsets", "rest"):
+            assert torch.equal(getattr(batch, name), getattr(rows, name))
+    [(batch, labels)] = DataLoader(StackDataset(events, torch.arange(4)), batch_size=4, num_workers=workers)
+    assert batch.z.tolist() == events.z.tolist()
+    assert labels.tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("rows", [True, [0], torch.tensor([0.0]), torch.tensor([[0]]), torch.tensor([True, False])])
 def test_another_index_is_refused(rows: object) -> None:
     with pytest.raises(InputError, match="rows must be a slice or an"):
         trains([1, 2])[rows]

@@ -41,6 +41,18 @@ def test_predict_takes_the_forms_in_which_data_comes(model, images):
     assert np.array_equal(model.predict(np.asfortranarray(images)), labels)
 
 
+@pytest.mark.parametrize("settings", [{}, {"preprocess": "edges"}], ids=["plain", "edges"])
+def test_one_image_is_a_batch_of_one(images, settings):
+    if settings:
+        pytest.importorskip("skimage")
+    model = make(**settings)
+    expected = model.spike_times(images[3:4])
+    for form in (images[3], torch.from_numpy(images[3])):
+        assert np.array_equal(model.spike_times(form), expected)
+    assert model.predict(images[3]).tolist() == model.predict(images[3:4]).tolist()
+    assert model.predict_proba(images[3]).shape == (1, 10)
+
+
 def test_predictions_do_not_depend_on_the_company(model, images):
     many = np.concatenate([images] * 26)
     assert np.array_equal(model.spike_times(many), np.concatenate([model.spike_times(images)] * 26))

@@ -94,6 +94,30 @@ def test_a_file_of_its_own_to_test_with(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"test_file must have the 5 synapses of .*a\.npz, got 6 in .*b\.npz"):
         read(r)
     assert len(trials.times) == 45
+    trial = np.arange(4)
+    np.savez(tmp_path / "b.npz", times=np.full(4, 0.5), synapses=trial, trial=trial, target=trial % 3)
+    assert read(r, parts=["test"])[1].num_synapses == 5  # the file does not state it, and synapse 4 is silent
+    np.savez(tmp_path / "b.npz", times=np.full(4, 0.5), synapses=trial, trial=trial)
+    with pytest.raises(InputError, match=r"b\.npz: lacks target"):
+        read(r)
+
+
+def test_the_unit_of_time_is_that_of_all_files(tmp_path: Path) -> None:
+    counted(tmp_path / "a.npz", 6)
+    arrays = dict(np.load(tmp_path / "a.npz"))
+    for name in ("a.npz", "b.npz"):
+        np.savez(tmp_path / name, **arrays | {"times": arrays["times"] * 1e6, "length": 1e6})
+    r = recipe(dataset=str(tmp_path / "a.npz"), test_file=str(tmp_path / "b.npz"), time_unit="us")
+    _, trials = read(r)
+    assert trials.times.max() < 1
+    assert trials.lengths.tolist() == 12 * [1.0]
+    np.savez(tmp_path / "b.npz", **arrays | {"times": arrays["times"] * 1e9, "length": 1e9})
+    with pytest.raises(InputError, match=r"b\.npz: the latest spike is at [\d,]+ us, \d+ tau"):
+        read(r)
+    made = generate(2, 5, new_templates(3, num_synapses=40), num_synapses=40)
+    write_mat(tmp_path / "x.mat", made)
+    _, trials = read(recipe(templates=str(tmp_path / "x.mat"), time_unit="ms"))
+    assert trials.templates.duration == made.templates.duration / 1000
 
 
 @pytest.mark.parametrize(
@@ -107,6 +131,12 @@ def test_a_file_of_its_own_to_test_with(tmp_path: Path) -> None:
         ({"templates": "x.mat"}, r"x\.mat"),
         ({"trials": 0}, "trials must be 1 or more, got 0"),
         ({"tau": 0.0}, "tau must be positive"),
+        (
+            {"tau": 0.01, "cue": 1.0, "dataset": "FILE"},
+            r"x\.npz: the cue at the end of the longest trial is at 1 s, 100 tau",
+        ),
+        ({"time_unit": "min", "dataset": "FILE"}, "time_unit must be one of s, ms, us, got 'min'"),
+        ({"time_unit": "ms"}, "time_unit is for files of spike trains, got 'ms' for tca"),
         ({"cue": -1.0}, "cue must be 0 or more"),
     ],
 )
@@ -200,9 +230,11 @@ def test_it_learns_from_a_users_spike_trains(tmp_path: Path) -> None:
         events = ops.fire(events, layer.shift, layer.delay)
     assert np.array_equal(events.detach().numpy(), model.spike_times(own))
     assert np.array_equal(model.predict(to_events(own, cue=True)), model.predict(own))
+    unlabelled = dataclasses.replace(own, target=np.full(len(own), -1))
+    assert np.array_equal(model.predict(unlabelled), model.predict(own))
     wanted = "x must be trials of 5 synapses, or SpikeEvents of 6 channels, for this model, got "
     for wrong, found in (
-        (dataclasses.replace(own, num_synapses=9), "Trials of 9 synapses"),
+        (dataclasses.replace(own, num_synapses=9), "Trials of 9 synapses; num_synapses .* counts silent synapses too"),
         (to_events(own), "SpikeEvents of 5 channels"),
         (np.zeros((3, 5)), "ndarray"),
     ):

@@ -5,11 +5,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["InputError", "PeerError", "RunWarning", "nearest", "unknown_name"]
+__all__ = ["IndexInputError", "InputError", "PeerError", "RunWarning", "nearest", "unknown_name"]
 
 
 class InputError(ValueError):
     """An argument, setting or file is not what it must be; the message names it, what was given and what fits."""
+
+
+class IndexInputError(InputError, IndexError):
+    """There is no item of that number. As an IndexError it also ends an iteration over numbers."""
 
 
 class RunWarning(UserWarning):

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from numbers import Integral
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data._utils.collate import default_collate_fn_map
 
-from .errors import InputError
+from .errors import IndexInputError, InputError
 
 __all__ = ["SpikeEvents", "to_time", "to_z"]
 
 MOST = 2**31 - 3  # spikes of a row, and channels: the kernels count both in 32 bits
-_FLOAT32_LIMIT = 80.0  # exp(88.7) overflows float32; the margin is for the weighted sums of the neuron
+# t / tau of the latest spike: exp(88.7) overflows float32; the margin is for the weighted sums of the neuron.
+LATEST = {torch.float32: 80.0, torch.float64: math.log(torch.finfo(torch.float64).max)}
 
 
 def to_z(t: Tensor, tau: float = 1.0) -> Tensor:
@@ -31,9 +35,10 @@ def to_z(t: Tensor, tau: float = 1.0) -> Tensor:
     if t.isnan().any():
         raise InputError("t holds NaN; use inf for a spike that never comes")
     x = t / tau
-    if x.dtype == torch.float32 and (x[x.isfinite()] > _FLOAT32_LIMIT).any():
+    limit = LATEST[torch.float32]
+    if x.dtype == torch.float32 and (x[x.isfinite()] > limit).any():
         raise InputError(
-            f"t / tau reaches {x[x.isfinite()].max().item():g}, beyond the {_FLOAT32_LIMIT:g} that exp can carry "
+            f"t / tau reaches {x[x.isfinite()].max().item():g}, beyond the {limit:g} that exp can carry "
             "in float32: use float64, or a larger tau"
         )
     z = torch.exp(x)
@@ -52,6 +57,9 @@ def to_time(z: Tensor, tau: float = 1.0) -> Tensor:
 
 class SpikeEvents:
     """The spikes of a batch of samples, each row in time order.
+
+    Iteration gives batches of one row, and so does an integer as index. A :class:`torch.utils.data.DataLoader` over
+    them, or over pairs of them and labels, gives batches.
 
     Args:
         z: (spikes,) z = exp(t / tau) of all rows, each row ascending. inf lists nothing and ends the row.
@@ -123,20 +131,29 @@ class SpikeEvents:
     def __len__(self) -> int:
         return self.batch
 
-    def __getitem__(self, rows: Tensor | slice) -> SpikeEvents:
+    def __iter__(self) -> Iterator[SpikeEvents]:
+        return (self[row] for row in range(self.batch))
+
+    def __getitem__(self, rows: Tensor | slice | int) -> SpikeEvents:
         """Some of the rows, as a batch of their own.
 
         Args:
-            rows: their numbers, (n,) integers from 0, or a slice.
+            rows: their numbers, (n,) integers from 0, a slice, or one integer (from the end if negative).
 
         Raises:
+            IndexInputError: no row of that one integer.
             InputError: no such row, or another kind of index.
         """
         device = self.z.device
+        if isinstance(rows, Integral) and not isinstance(rows, bool):
+            row = int(rows)
+            if not -self.batch <= row < self.batch:
+                raise IndexInputError(f"rows must lie in 0 … {self.batch - 1}, got {row}")
+            rows = slice(row % self.batch, row % self.batch + 1)
         if isinstance(rows, slice):
             rows = torch.arange(self.batch, device=device)[rows]
         elif not isinstance(rows, Tensor) or rows.ndim != 1 or rows.dtype not in (torch.int32, torch.int64):
-            raise InputError(f"rows must be a slice or an (n,) tensor of integers, got {rows!r}")
+            raise InputError(f"rows must be a slice or an (n,) tensor of integers, or one integer, got {rows!r}")
         elif rows.numel() and not 0 <= int(rows.min()) <= int(rows.max()) < self.batch:
             raise InputError(f"rows must lie in 0 … {self.batch - 1}, got {int(rows.min())} … {int(rows.max())}")
         starts, counts = self.offsets[rows], self.offsets.diff()[rows]
@@ -162,6 +179,13 @@ class SpikeEvents:
             f"SpikeEvents(batch={self.batch}, num_channels={self.num_channels}, capacity={self.z.numel()}, "
             f"dtype={self.z.dtype}, device={self.z.device})"
         )
+
+
+def _collated(batch: Sequence[SpikeEvents], *, collate_fn_map: Any = None) -> SpikeEvents:
+    return SpikeEvents.cat(batch)
+
+
+default_collate_fn_map[SpikeEvents] = _collated  # torch's extension point for samples of a DataLoader
 
 
 def _converted(z: Tensor, device: torch.device | str | None, dtype: torch.dtype | None) -> Tensor:

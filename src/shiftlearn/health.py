@@ -16,12 +16,14 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from .data.spike_trains import Trials
+from .data.time_units import squeezed
 from .errors import InputError, RunWarning
 from .events import SpikeEvents
 from .nn import ShiftLinear
 from .recipes import Recipe
 
-__all__ = ["Health", "explained_memory", "not_finite", "require_finite", "require_room"]
+__all__ = ["Health", "explained_memory", "not_finite", "require_finite", "require_room", "warn_if_squeezed"]
 
 _SILENT = 0.5  # of the samples without an answer, or of a layer's neurons that no sample makes fire
 _STEPS = 50  # before there is more to be expected than chance
@@ -121,6 +123,12 @@ def require_finite(network: nn.Module, recipe: Recipe) -> None:
             f"weights have become NaN or infinite ({name}), and their neurons are silent for ever: the adjustments are "
             f"too large; {_smaller(recipe)}"
         )
+
+
+def warn_if_squeezed(trials: Trials, recipe: Recipe) -> None:
+    """RunWarning if all spikes come within a small part of tau, where their times hardly matter."""
+    if message := squeezed(trials, recipe.tau, recipe.dataset):
+        warnings.warn(message, RunWarning, stacklevel=2)
 
 
 def require_room(recipe: Recipe) -> None:

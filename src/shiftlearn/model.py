@@ -123,10 +123,11 @@ class Model:
         """Labels (n,) of samples as their dataset holds them.
 
         Args:
-            x: (n, features), or (n, rows, columns) of an image; uint8 from 0 to 255 or floats from 0 to 1. For a model
-                of a table (n, columns) of numbers in its own units, or the columns as a sequence of arrays. For a
-                model of spike trains, :class:`shiftlearn.data.spike_trains.Trials`, or SpikeEvents as the first layer
-                takes them (z = exp(t / tau); the cue, if there is one, as the last channel).
+            x: (n, features), (n, rows, columns) of images or (rows, columns) of one, for which n is 1; uint8 from 0 to
+                255 or floats from 0 to 1. For a model of a table (n, columns) of numbers in its own units, or the
+                columns as a sequence of arrays. For a model of spike trains, with target or without,
+                :class:`shiftlearn.data.spike_trains.Trials`, or SpikeEvents as the first layer takes them
+                (z = exp(t / tau); the cue, if there is one, as the last channel).
 
         Returns:
             The class whose neuron fires first; of tied ones the lowest, 0 if all are silent.
@@ -160,12 +161,14 @@ class Model:
             return torch.from_numpy(self.features.transform(_columns(x, len(self.features.names))))
         array = x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asarray(x)
         array = _supported(array)
+        features = self.recipe.layers[0] // coded_width(self.recipe.coding, 1, self.recipe.coding_cells)
+        side = math.isqrt(features)
+        if side * side == features and array.shape == (side, side):
+            array = array[None]
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nor is it written to
             values = torch.from_numpy(edges(array) if self.recipe.preprocess == "edges" else array)
-        features = self.recipe.layers[0] // coded_width(self.recipe.coding, 1, self.recipe.coding_cells)
         if values.ndim < 2 or math.prod(values.shape[1:]) != features:
-            side = math.isqrt(features)
             image = f" or (n, {side}, {side})" if side * side == features else ""
             raise InputError(f"x must have shape (n, {features}){image}, got {tuple(values.shape)}")
         values = values.reshape(len(values), features)
@@ -180,11 +183,12 @@ class Model:
                 parts = range(0, max(len(x), 1), CHUNK)  # the way there takes several times the memory of the events
                 return SpikeEvents.cat([to_events(x, slice(k, k + CHUNK), tau=self.recipe.tau, cue=cue) for k in parts])
             wanted = f"trials of {channels - cue} synapses, or SpikeEvents of {channels} channels,"
+            hint = "; num_synapses (of from_arrays, read_trials, or in an .npz file) counts silent synapses too"
         else:
-            wanted = "no spike trains"
+            wanted, hint = "no spike trains", ""
         found = type(x).__name__
         if isinstance(x, Trials):
-            found += f" of {x.num_synapses} synapses"
+            found += f" of {x.num_synapses} synapses{hint}"
         elif isinstance(x, SpikeEvents):
             found += f" of {x.num_channels} channels"
         raise InputError(f"x must be {wanted} for this model, got {found}")

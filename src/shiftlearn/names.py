@@ -81,6 +81,7 @@ PREPROCESSING = ("none", "edges")
 SCALINGS = ("minmax", "quantile", "robust", "global")
 DISTURBANCES = ("jitter", "deletion", "dead", "bits", "clock")
 SPIKE_FILES = (".mat", ".npz")
+TIME_UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000}  # how many make a second
 RULES = ("shifting", "normalized", "exact")  # those built in
 
 

@@ -14,6 +14,7 @@ from .data.spike_files import read_trials
 from .data.spike_trains import Trials, joined
 from .data.tca import HIGHEST_TARGET, generate, new_templates
 from .data.tca_read import read_mat
+from .data.time_units import require_range
 from .errors import InputError
 from .recipes import Recipe
 
@@ -43,20 +44,20 @@ def read_spikes(recipe: Recipe, seed: int, parts: Sequence[str]) -> SpikeSet:
         InputError: settings that exclude each other, or files that do not serve.
     """
     if recipe.dataset == "tca":
-        train, test = _generated(recipe, parts)
+        train, test, synapses = _generated(recipe, parts)
     elif recipe.templates:
         raise InputError(f"templates are for generated spike trains, got {recipe.templates!r} for {recipe.dataset}")
     else:
-        train, test = [read_trials(recipe.dataset)], []
+        train, test = [_labelled(recipe.dataset, recipe)], []
+        synapses = train[0].num_synapses
     if recipe.test_file and "test" in parts:
-        test = [read_trials(recipe.test_file)]
-    made = [*train, *test]
-    if len({trials.num_synapses for trials in made}) > 1:
-        raise InputError(
-            f"test_file must have the {made[0].num_synapses} synapses of {recipe.templates or recipe.dataset}, got "
-            f"{made[1].num_synapses} in {recipe.test_file}"
-        )
-    trials = joined(made)
+        test = [_labelled(recipe.test_file, recipe, synapses)]
+        if test[0].num_synapses != synapses:
+            raise InputError(
+                f"test_file must have the {synapses} synapses of {recipe.templates or recipe.dataset}, got "
+                f"{test[0].num_synapses} in {recipe.test_file}; num_synapses in an .npz file tells how many there are"
+            )
+    trials = joined([*train, *test])
     if recipe.dataset == "tca" or recipe.test_file:
         first, last = np.split(np.arange(len(trials)), [sum(map(len, train))])
         least = HIGHEST_TARGET if recipe.dataset == "tca" else 0
@@ -66,19 +67,27 @@ def read_spikes(recipe: Recipe, seed: int, parts: Sequence[str]) -> SpikeSet:
     classes = max(int(trials.target.max()), least, recipe.layers[-1] - 1) + 1
     if classes > _MANY_CLASSES:
         raise InputError(f"{recipe.dataset}: targets must be below {_MANY_CLASSES}, one class each, got {classes - 1}")
-    digest = _digest(name for name in (recipe.templates, recipe.test_file, recipe.dataset) if name not in ("", "tca"))
-    return SpikeSet(trials, first, last, tuple(map(str, range(classes))), digest)
+    return SpikeSet(trials, first, last, tuple(map(str, range(classes))), _digest(recipe.spike_files))
 
 
-def _generated(recipe: Recipe, parts: Sequence[str]) -> tuple[list[Trials], list[Trials]]:
+def _labelled(path: str, recipe: Recipe, num_synapses: int | None = None) -> Trials:
+    """The trials of a file, which must have targets, and times that suit the recipe's tau."""
+    trials = read_trials(path, recipe.time_unit, num_synapses)
+    if (trials.target < 0).any():
+        raise InputError(f"{path}: lacks target, the class of each trial; only predict works without it")
+    require_range(trials, recipe.tau, recipe.cue > 0, source=path)
+    return trials
+
+
+def _generated(recipe: Recipe, parts: Sequence[str]) -> tuple[list[Trials], list[Trials], int]:
     if recipe.templates:
-        source = read_mat(recipe.templates)
+        source = read_mat(recipe.templates, recipe.time_unit)
         templates, synapses = source.templates, source.num_synapses
     else:
         templates, synapses = new_templates(_TEMPLATES), 500
     train = [generate(recipe.trials, _TRAIN, templates, synapses)] if "train" in parts else []
     wanted = "test" in parts and not recipe.test_file
-    return train, [generate(recipe.test_trials, _TEST, templates, synapses)] if wanted else []
+    return train, [generate(recipe.test_trials, _TEST, templates, synapses)] if wanted else [], synapses
 
 
 def _split(recipe: Recipe, seed: int, count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -14,11 +14,12 @@ from torch import Tensor, nn
 
 from . import checkpoint, rules, tasks
 from .baselines import of_trials
+from .data.spike_trains import Trials
 from .distributed import ALONE, World
 from .errors import InputError, RunWarning
 from .evaluation import evaluate, write_results
 from .events import SpikeEvents
-from .health import Health, require_finite, require_room
+from .health import Health, require_finite, require_room, warn_if_squeezed
 from .learner import Learner, random_state
 from .model import Model, build
 from .nn import first_to_fire, initialise, shift_layers, translate
@@ -107,6 +108,8 @@ class _Run:
         rules.get(recipe.rule)  # before the data are read
         task = tasks.read(recipe, seed, data_dir, ["train"])
         tasks.require_same(task, recipe, digest)
+        if world.is_writer and isinstance(task.samples, Trials):
+            warn_if_squeezed(task.samples, recipe)
         features = task.scale(recipe, task.train)
         self.recipe, self.seed, self.data_dir = tasks.fitted(recipe, task, features), seed, data_dir
         train = len(task.train) - recipe.validation

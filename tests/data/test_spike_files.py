@@ -34,16 +34,59 @@ def test_arrays(tmp_path: Path) -> None:
     assert read_trials(saved(tmp_path / "y.NPZ".lower())).num_synapses == 2
 
 
+@pytest.mark.parametrize(("unit", "factor"), [("ms", 1_000), ("us", 1_000_000)])
+def test_times_in_another_unit(tmp_path: Path, unit: str, factor: int) -> None:
+    in_seconds = read_trials(saved(tmp_path / "s.npz", length=[2.5, 4.0], dt=0.002))
+    times = np.array(ARRAYS["times"]) * factor
+    path = saved(tmp_path / "x.npz", times=times, length=np.array([2.5, 4.0]) * factor, dt=0.002 * factor)
+    trials = read_trials(path, time_unit=unit)
+    np.testing.assert_allclose(trials.times, in_seconds.times, rtol=1e-15)
+    assert (trials.lengths.tolist(), trials.dt, trials.time_unit) == ([2.5, 4.0], 0.002, unit)
+    assert read_trials(saved(tmp_path / "y.npz"), time_unit=unit).dt == 0.001  # where nothing is said: 1 ms
+    saved(path, times=times, length=np.array([0.2, 4.0]) * factor)
+    with pytest.raises(InputError, match=rf"within the trial's length, {0.2 * factor:g} {unit}, got {0.5 * factor:g}"):
+        read_trials(path, time_unit=unit)
+    with pytest.raises(InputError, match=r"x\.npz: time_unit must be one of s, ms, us, got 'min'"):
+        read_trials(path, time_unit="min")
+
+
+def test_the_number_of_synapses_that_a_file_does_not_state(tmp_path: Path) -> None:
+    assert read_trials(saved(tmp_path / "x.npz"), num_synapses=5).num_synapses == 5
+    assert read_trials(saved(tmp_path / "y.npz", num_synapses=3), num_synapses=5).num_synapses == 3
+    with pytest.raises(InputError, match=r"x\.npz: synapses must lie in 0 … 0, got 1: num_synapses is 1"):
+        read_trials(tmp_path / "x.npz", num_synapses=1)
+
+
+def test_trials_without_a_target(tmp_path: Path) -> None:
+    path = saved(tmp_path / "x.npz", target=None)
+    assert read_trials(path).target.tolist() == [-1, -1]
+    assert len(read_trials(saved(path, target=None, length=[2.5, 4.0, 1.0]))) == 3  # the last without a spike
+    write_mat(tmp_path / "x.mat", read_trials(path))
+    trials = read_trials(tmp_path / "x.mat")
+    assert trials.target.tolist() == [-1, -1, -1]
+    assert trials.times.tolist() == [0.1, 0.5, 2.0]
+    empty = {name: [] for name in ("times", "synapses", "trial")}
+    with pytest.raises(InputError, match=r"trial is empty: there must be one trial or more"):
+        read_trials(saved(path, target=None, **empty))
+
+
 def test_the_published_format(tmp_path: Path) -> None:
     made = generate(2, 0, new_templates(0, num_synapses=9), num_synapses=9)
     write_mat(tmp_path / "x.mat", made)
-    assert read_trials(tmp_path / "x.mat").target.tolist() == made.target.tolist()
+    found = read_trials(tmp_path / "x.mat")
+    assert found.target.tolist() == made.target.tolist()
+    in_ms = read_trials(tmp_path / "x.mat", time_unit="ms")
+    for name in ("times", "onsets", "lengths", "dt"):
+        np.testing.assert_allclose(getattr(in_ms, name), getattr(found, name) / 1000)
+    np.testing.assert_allclose(in_ms.templates.times, found.templates.times / 1000)
+    assert in_ms.templates.duration == found.templates.duration / 1000
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"target": None}, "lacks target; expected times, synapses, trial, target"),
+        ({"trial": None}, "lacks trial; expected times, synapses, trial"),
+        ({"target": None, "trial": [0, 0, 2**30]}, "trial must be below 4194304 where neither target nor length has"),
         ({"spikes": [1]}, "holds 'spikes'; expected"),
         ({"synapses": [0, 1, -1]}, "synapses must be integers of 0 or more"),
         ({"num_synapses": [1, 2]}, "num_synapses must be one number"),

@@ -24,6 +24,7 @@ from .options import (
     Recipe,
     RunFolder,
     Settings,
+    TimeUnit,
     at_home,
     examples,
     help_alone,
@@ -106,6 +107,7 @@ def train(
     target: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Of a CSV file: the column of the classes; default: the last.")
     ] = None,
+    time_unit: TimeUnit = None,
     folds: Annotated[int | None, typer.Option(help="Tables: cross-validate with so many folds.")] = None,
     repeats: Annotated[int | None, typer.Option(help="Tables: so many random partitions into folds.")] = None,
     compare: Annotated[
@@ -131,7 +133,8 @@ def train(
 
     plan = Plan(folds=folds, repeats=repeats, compare=compare, repeat=repeat)
     voice = Voice(quiet, json)
-    run(recipe, set_ or [], epochs, seed, device, threads, data_dir, out, resume, target, plan, log, voice)
+    settings = [*(set_ or []), *([] if time_unit is None else [f"time_unit={time_unit}"])]
+    run(recipe, settings, epochs, seed, device, threads, data_dir, out, resume, target, plan, log, voice)
 
 
 @app.command(epilog=examples("evaluate runs/first", "evaluate runs/first --json"))
@@ -288,12 +291,13 @@ def predict(
     files: Annotated[
         list[str], typer.Argument(callback=at_home, help="PNG, IDX or .npy images, CSV rows, or trials (.npz, .mat).")
     ],
+    time_unit: TimeUnit = None,
     json: Json = False,
 ) -> None:
     """Classify samples with a trained model."""
     from .predict import predict as show
 
-    show(run, files, json)
+    show(run, files, time_unit, json)
 
 
 @app.command(epilog=examples("playground runs/first --out race.html"))

@@ -30,6 +30,7 @@ def settings(incomplete: str) -> list[str]:
         "init": names.INITIALISATIONS,
         "preprocess": names.PREPROCESSING,
         "scaling": names.SCALINGS,
+        "time_unit": names.TIME_UNITS,
         "shuffle": ("true", "false"),
         "project_delays": ("true", "false"),
     }

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..names import TIME_UNITS
 from . import completion
 
 NAME = "shiftlearn"
@@ -63,6 +64,15 @@ RunFolder = Annotated[
         help="A run folder, or the name of one in runs/.",
         callback=run_folder,
         autocompletion=completion.run_folders,
+    ),
+]
+TimeUnit = Annotated[
+    str | None,
+    typer.Option(
+        metavar="UNIT",
+        help="Spike trains: times in the files are in s, ms or us; default: s, or that of the run.",
+        autocompletion=completion.one_of(*TIME_UNITS),
+        show_default=False,
     ),
 ]
 Settings = Annotated[

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ from ..data.images import SIDE
 from ..data.spike_files import read_trials
 from ..data.spike_trains import Trials
 from ..data.tables import Column, read_rows
+from ..data.time_units import require_range
 from ..errors import InputError
 from ..model import Model
 from ..nn import first_to_fire, spike_time_scores
+from ..recipes import Recipe
 from ..samples import read_samples
 from .printing import Voice, printable
 
@@ -29,7 +32,7 @@ Row = dict[str, Any]
 Values = npt.NDArray[np.generic] | Sequence[Column] | Trials
 
 
-def predict(run: str, files: list[str], as_json: bool) -> None:
+def predict(run: str, files: list[str], time_unit: str | None, as_json: bool) -> None:
     """Print what the model of a run folder makes of the samples in some files, once all of them are read.
 
     Raises:
@@ -38,18 +41,23 @@ def predict(run: str, files: list[str], as_json: bool) -> None:
     model = checkpoint.load(run)
     if not files:
         raise InputError("name one file of samples or more")
-    found = [row for names, values in read(model, files) for row in rows(names, model, values)]
+    found = [row for names, values in read(model, files, time_unit) for row in rows(names, model, values)]
     show(found, Voice(json=as_json))
 
 
-def read(model: Model, files: list[str]) -> list[tuple[list[str], Values]]:
+def read(model: Model, files: list[str], time_unit: str | None = None) -> list[tuple[list[str], Values]]:
     """The samples in some files, with their names: as many at a time as one array or table holds.
+
+    ``time_unit`` is that of spike trains; None: the one the model was trained with.
 
     Raises:
         InputError: a file does not hold what the model takes.
     """
     if model.recipe.spike_trains:
-        return [_named(file, trials, len(trials)) for file, trials in zip(files, map(read_trials, files), strict=True)]
+        several = [_trials(model.recipe, file, time_unit) for file in files]
+        return [_named(file, trials, len(trials)) for file, trials in zip(files, several, strict=True)]
+    if time_unit is not None:
+        raise InputError(f"--time-unit is for models of spike trains, this one is of {model.recipe.dataset}")
     if model.features is not None:
         names, numeric = model.features.names, model.features.numeric
         tables = [read_rows(file, names, numeric) for file in files]
@@ -64,6 +72,16 @@ def read(model: Model, files: list[str]) -> list[tuple[list[str], Values]]:
         image_names, values = zip(*group, strict=True)
         found.append((list(image_names), np.stack(values)))
     return found
+
+
+def _trials(recipe: Recipe, file: str, time_unit: str | None) -> Trials:
+    """The trials of a file; synapses of the model that the file lacks are silent."""
+    synapses = recipe.layers[0] - (recipe.cue > 0)
+    trials = read_trials(file, recipe.time_unit if time_unit is None else time_unit)
+    if trials.num_synapses > synapses:
+        raise InputError(f"{file}: num_synapses must be at most {synapses} for this model, got {trials.num_synapses}")
+    require_range(trials, recipe.tau, recipe.cue > 0, source=file)
+    return replace(trials, num_synapses=synapses)
 
 
 def _named(file: str, values: Values, count: int, start: int = 0) -> tuple[list[str], Values]:

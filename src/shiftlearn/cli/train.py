@@ -105,8 +105,8 @@ def _job(
         raise InputError(f"name a recipe ({', '.join(recipes.names())}) or a CSV file, or --resume a run folder")
     if resume is not None and (settings or plan != Plan(compare=plan.compare) or {epochs, seed, out, target} != {None}):
         raise InputError(
-            "--resume goes by the settings of the run: leave out --set, --epochs, --seed, --out, --target, --folds, "
-            "--repeats and --repeat"
+            "--resume goes by the settings of the run: leave out --set, --epochs, --seed, --out, --target, "
+            "--time-unit, --folds, --repeats and --repeat"
         )
     if resume is not None:
         folder = Path(resume)

@@ -16,17 +16,20 @@ from .tca_read import read_mat
 
 __all__ = ["read_trials"]
 
-_NEEDED, _OPTIONAL = ("times", "synapses", "trial", "target"), ("length", "num_synapses", "dt")
+_NEEDED, _OPTIONAL = ("times", "synapses", "trial"), ("target", "length", "num_synapses", "dt")
 _LARGEST, _RATIO = 2**29, 20  # bytes of all arrays together: so many, or so many times those of the file
 
 
-def read_trials(path: StrPath) -> Trials:
-    """Labelled spike trains from a file.
+def read_trials(path: StrPath, time_unit: str = "s", num_synapses: int | None = None) -> Trials:
+    """Spike trains from a file.
 
     Args:
         path: ``.mat`` in the published format (:func:`shiftlearn.data.tca_read.read_mat`), or ``.npz``, as
             ``numpy.savez(path, times=…, synapses=…, trial=…, target=…)`` writes it, with the arrays that
-            :func:`shiftlearn.data.spike_trains.from_arrays` takes (``length``, ``num_synapses``, ``dt`` optional).
+            :func:`shiftlearn.data.spike_trains.from_arrays` takes (``length``, ``num_synapses``, ``dt`` optional;
+            ``target`` too, where nothing is to be learned or tested).
+        time_unit: of all times in the file: "s", "ms" or "us".
+        num_synapses: of an ``.npz`` file that does not state it; default: the largest number of a synapse plus 1.
 
     Raises:
         InputError: the file cannot be read, is damaged or of another kind, or its arrays are not as described.
@@ -37,7 +40,7 @@ def read_trials(path: StrPath) -> Trials:
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     if path.suffix.lower() == ".mat":
-        return read_mat(path)
+        return read_mat(path, time_unit)
     arrays = _arrays(path)
     if missing := [name for name in _NEEDED if name not in arrays]:
         raise InputError(f"{path}: lacks {', '.join(missing)}; expected {', '.join(_NEEDED)}")
@@ -49,7 +52,7 @@ def read_trials(path: StrPath) -> Trials:
                 raise InputError(f"{path}: {name} must be one number, got {arrays[name]!r}")
             arrays[name] = arrays[name].item()
     try:
-        return from_arrays(**arrays)
+        return from_arrays(**{"num_synapses": num_synapses, "time_unit": time_unit} | arrays)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 

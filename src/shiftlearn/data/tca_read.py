@@ -2,14 +2,15 @@
 
 ``data`` is a cell array, trials x 8: spike times of every synapse (all; background alone; features alone), onsets of
 the features, their rewards, length of the trial, duration of a feature, resolution. ``pattern_data``, features x 3:
-spike times of every synapse, reward, number. Times are in s. In the published file templates begin at the time of some
-trial (such as 6.279 s) and not at 0; which of several features with one reward occurred is told by its spikes alone;
-and the spikes of a synapse are not in order.
+spike times of every synapse, reward, number. The published times are in s. In the published file templates begin at
+the time of some trial (such as 6.279 s) and not at 0; which of several features with one reward occurred is told by
+its spikes alone; and the spikes of a synapse are not in order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,25 +20,31 @@ from .delimited import StrPath
 from .matfile import Fault, Node, read_variables
 from .spike_trains import Floats, Ints, Synapses, Templates, Trials, bounds
 from .tca_match import Marked, contained, recognised
+from .time_units import per_second
 
 __all__ = ["COLUMNS", "PATTERN_COLUMNS", "read_mat"]
 
 COLUMNS, PATTERN_COLUMNS = 8, 3
-_FINEST, _LATEST = 1e-9, 1e9  # s; their ratio is far from overflow
+_FINEST, _LATEST = 1e-9, 1e9  # in the file's unit; their ratio is far from overflow
 
 
-def read_mat(path: StrPath) -> Trials:
+def read_mat(path: StrPath, time_unit: str = "s") -> Trials:
     """Read a file of version 5 to 7.
 
     Of the background only what is in the trial is kept: column 1 also lists spikes that the trial lacks (of several in
     one feature and synapse all but one). Templates are moved to begin at 0. ``features`` tells for each occurrence the
-    first template of its reward half of whose spikes occur, to within dt / 2, at one and the same delay.
+    first template of its reward half of whose spikes occur, to within dt / 2, at one and the same delay. Where no trial
+    has an onset or a reward, no target is known (-1).
+
+    Args:
+        path: the file.
+        time_unit: of all times in it: "s" (as published), "ms" or "us".
 
     Raises:
         InputError: the file cannot be read, is no such file, or its content is not as described; the message names the
             file, and trial, column and synapse (counted from 0).
     """
-    path = Path(path)
+    path, per = Path(path), per_second(time_unit)
     variables = read_variables(path, ("data", "pattern_data"))
     rows = _table(variables["data"], COLUMNS, f"{path}: data")
     patterns = _table(variables["pattern_data"], PATTERN_COLUMNS, f"{path}: pattern_data")
@@ -49,33 +56,38 @@ def read_mat(path: StrPath) -> Trials:
         raise InputError(f"{where}, column 0: holds no synapses.")
     duration, dt = (_scalar(rows[0][column], f"{where}, column {column}") for column in (6, 7))
     if dt < _FINEST:
-        raise InputError(f"{where}, column 7: a resolution of {dt:g} s is below {_FINEST:g} s.")
-    templates = _read_templates(patterns, num_synapses, duration, path)
-    trials = [_read_trial(row, num_synapses, duration, dt, f"{path}: data: trial {k}") for k, row in enumerate(rows)]
+        raise InputError(f"{where}, column 7: a resolution of {dt:g} {time_unit} is below {_FINEST:g} {time_unit}.")
+    templates = _read_templates(patterns, num_synapses, duration, path, time_unit)
+    trials = [
+        _read_trial(row, num_synapses, duration, dt, f"{path}: data: trial {k}", time_unit)
+        for k, row in enumerate(rows)
+    ]
     times, synapses, marks, onsets, rewards, lengths = zip(*trials, strict=True)
     counts, occurrences = (bounds(np.array([len(x) for x in parts])) for parts in (times, onsets))
     features, templates = recognised(trials, templates, dt)
+    labelled = any(map(len, rewards))
     return Trials(
-        times=np.concatenate(times),
+        times=np.concatenate(times) / per,
         synapses=np.concatenate(synapses),
         from_feature=np.concatenate(marks),
         offsets=counts,
-        onsets=np.concatenate(onsets),
+        onsets=np.concatenate(onsets) / per,
         features=features,
         rewards=np.concatenate([r[: len(o)] for r, o in zip(rewards, onsets, strict=True)]),
         feature_offsets=occurrences,
-        target=np.array([r.sum() for r in rewards], np.int64),
-        lengths=np.array(lengths),
+        target=np.array([r.sum() if labelled else -1 for r in rewards], np.int64),
+        lengths=np.array(lengths) / per,
         num_synapses=num_synapses,
-        dt=dt,
-        templates=templates,
+        dt=dt / per,
+        templates=replace(templates, times=templates.times / per, duration=templates.duration / per),
+        time_unit=time_unit,
     )
 
 
-def _read_trial(row: Sequence[Node], num_synapses: int, duration: float, dt: float, where: str) -> Marked:
+def _read_trial(row: Sequence[Node], num_synapses: int, duration: float, dt: float, where: str, unit: str) -> Marked:
     """Times, synapses, marks of feature spikes, onsets, rewards and length of one trial."""
-    times, synapses = _read_spikes(row[0], num_synapses, f"{where}, column 0")
-    inner_times, inner_synapses = _read_spikes(row[2], num_synapses, f"{where}, column 2")
+    times, synapses = _read_spikes(row[0], num_synapses, f"{where}, column 0", unit)
+    inner_times, inner_synapses = _read_spikes(row[2], num_synapses, f"{where}, column 2", unit)
     onsets, rewards = _read_numbers(row[3], f"{where}, column 3"), _read_rewards(row[4], f"{where}, column 4")
     length = _scalar(row[5], f"{where}, column 5")
     for column, first in ((6, duration), (7, dt)):
@@ -87,7 +99,7 @@ def _read_trial(row: Sequence[Node], num_synapses: int, duration: float, dt: flo
     if (np.diff(onsets) < 0).any():
         raise InputError(f"{where}, column 3: the onsets do not ascend.")
     if (latest := max(times.max(initial=0), onsets.max(initial=0))) > length:
-        raise InputError(f"{where}: a time of {latest:g} s is beyond its length, {length:g} s (column 5).")
+        raise InputError(f"{where}: a time of {latest:g} {unit} is beyond its length, {length:g} {unit} (column 5).")
     marks = contained(times, synapses, inner_times, inner_synapses)
     if marks is None:
         raise InputError(f"{where}: some feature spikes (column 2) are not among its spikes (column 0).")
@@ -95,11 +107,13 @@ def _read_trial(row: Sequence[Node], num_synapses: int, duration: float, dt: flo
     return times[order], synapses[order], marks[order], onsets, rewards, length
 
 
-def _read_templates(patterns: Sequence[Sequence[Node]], num_synapses: int, duration: float, path: Path) -> Templates:
+def _read_templates(
+    patterns: Sequence[Sequence[Node]], num_synapses: int, duration: float, path: Path, unit: str
+) -> Templates:
     times, synapses, rewards = [np.zeros(0)], [np.zeros(0, np.int32)], [np.zeros(0, np.int64)]
     for m, (spikes, reward, _) in enumerate(patterns):
         where = f"{path}: pattern_data: feature {m}"
-        t, s = _read_spikes(spikes, num_synapses, f"{where}, column 0")
+        t, s = _read_spikes(spikes, num_synapses, f"{where}, column 0", unit)
         order = np.lexsort((s, t))
         times.append(t[order])
         synapses.append(s[order])
@@ -128,7 +142,7 @@ def _cells(node: Node, where: str) -> list[Node]:
         raise InputError(f"{where}: {fault}.") from fault
 
 
-def _read_spikes(node: Node, num_synapses: int, where: str) -> tuple[Floats, Synapses]:
+def _read_spikes(node: Node, num_synapses: int, where: str, unit: str) -> tuple[Floats, Synapses]:
     """Times and synapses, synapse by synapse."""
     cells = _cells(node, where)
     if len(cells) != num_synapses:
@@ -142,7 +156,8 @@ def _read_spikes(node: Node, num_synapses: int, where: str) -> tuple[Floats, Syn
     times = np.concatenate(parts)
     synapses = np.repeat(np.arange(num_synapses, dtype=np.int32), [len(part) for part in parts[1:]])
     if (bad := ~((times >= 0) & (times <= _LATEST))).any():
-        raise InputError(f"{where}, synapse {synapses[bad][0]}: holds {times[bad][0]:g}, times are 0 … {_LATEST:g} s.")
+        where = f"{where}, synapse {synapses[bad][0]}"
+        raise InputError(f"{where}: holds {times[bad][0]:g}, times are 0 … {_LATEST:g} {unit}.")
     return times, synapses
 
 

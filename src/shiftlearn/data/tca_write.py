@@ -76,7 +76,8 @@ def _trial_cells(trials: Trials, k: int) -> list[Cells | Floats]:
     times, synapses = _part(trials.times, trials.synapses, trials.offsets, k)
     marks = trials.from_feature[trials.offsets[k] : trials.offsets[k + 1]]
     part = slice(*trials.feature_offsets[k : k + 2])
-    rewards = trials.rewards[part] if len(trials.onsets[part]) else trials.target[k : k + 1]
+    target = trials.target[k : k + 1]
+    rewards = trials.rewards[part] if len(trials.onsets[part]) else target[target >= 0]
     kinds = (np.ones_like(marks), ~marks, marks)
     spikes: list[Cells | Floats] = [_spike_cells(times[x], synapses[x], trials.num_synapses) for x in kinds]
     scalars = [_row(x) for x in (trials.lengths[k], trials.templates.duration, trials.dt)]

@@ -22,6 +22,7 @@ from ..names import (
     SCALINGS,
     SCHEDULES,
     SPIKE_FILES,
+    TIME_UNITS,
 )
 from .paths import absolute
 
@@ -50,8 +51,9 @@ class Recipe:
     average of those after each step, which keeps that share of itself at each (0: the last weights).
 
     For tables: ``scaling``, ``target`` (of a CSV file) and ``test_share``. For spike trains: ``trials`` (to train on),
-    ``test_trials``, ``templates`` (a file with features, "" for new ones), ``test_file``, ``tau`` in s, and ``cue``,
-    the initial weights of a synapse that spikes at the end of each trial (0: none).
+    ``test_trials``, ``templates`` (a file with features, "" for new ones), ``test_file``, ``time_unit`` of the files
+    (s, ms or us), ``tau`` in s, and ``cue``, the initial weights of a synapse that spikes at the end of each trial
+    (0: none).
     """
 
     description: str
@@ -81,6 +83,7 @@ class Recipe:
     test_trials: int = 500
     templates: str = ""
     test_file: str = ""
+    time_unit: str = "s"
     tau: float = 1.0
     cue: float = 0.0
     translate: int = 0
@@ -130,6 +133,8 @@ class Recipe:
             raise InputError(
                 f"jitter and deletion of spike trains are not made here, got {self.jitter}, {self.deletion}"
             )
+        if self.time_unit != "s" and not self.spike_files:
+            raise InputError(f"time_unit is for files of spike trains, got {self.time_unit!r} for {self.dataset}")
         if self.averaging and not self.project_delays:
             raise InputError(f"averaging needs delays that stay positive: project_delays, got {self.averaging}")
         if self.init == "data" and (self.maps or self.cue):
@@ -148,6 +153,12 @@ class Recipe:
     def spike_trains(self) -> bool:
         """Whether the data are spike trains, and need no coding."""
         return self.dataset == "tca" or self.dataset.lower().endswith(SPIKE_FILES)
+
+    @property
+    def spike_files(self) -> tuple[str, ...]:
+        """The files of spike trains that it names."""
+        named = (self.templates, self.test_file, "" if self.dataset == "tca" else self.dataset)
+        return tuple(name for name in named if name) if self.spike_trains else ()
 
     @property
     def synapses(self) -> int:
@@ -191,6 +202,7 @@ _CHECKS: tuple[_Check, ...] = (
     _choice("init", INITIALISATIONS),
     _choice("preprocess", PREPROCESSING),
     _choice("scaling", SCALINGS),
+    _choice("time_unit", TIME_UNITS),
     ("coding_cells", lambda x: x >= 3, "3 or more"),
     ("coding_levels", lambda x: x == 0 or x >= 2, "2 or more, or 0"),
     ("test_share", lambda x: 0 < x < 1, "between 0 and 1"),
