@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 import shiftlearn as sl
 from shiftlearn import recipes
+from shiftlearn.cli.allocator import keep_freed_memory
 from shiftlearn.coding import of_recipe
 from shiftlearn.model import build
 
@@ -152,6 +153,7 @@ def measure(name: str, epochs: int) -> dict[str, float]:
 
 
 def main() -> None:
+    keep_freed_memory()  # as the command line does
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rounds", type=int, default=3, help="turns of each contender")

@@ -1,6 +1,6 @@
 """A training step on a GPU beside a dense ReLU MLP's: MNIST, 784-800-10, at batches of 128 and 4096.
 
-    python benchmarks/gpu.py [--batch 128 4096] [--out gpu.json]
+    SHIFTLEARN_TRITON=1 python benchmarks/gpu.py [--batch 128 4096] [--out gpu.json]
 
 Both take the steps of ``epoch.py``, images on the device. Each is timed as it is called, and replayed as a CUDA graph,
 which has no cost of launching; ratios are to the MLP's in the same mode. Two things are looked at on the way: that a

@@ -28,6 +28,7 @@ from torch import Tensor
 
 import shiftlearn as sl
 from shiftlearn import ops, recipes, rules
+from shiftlearn.cli.allocator import keep_freed_memory
 from shiftlearn.coding import coarse, encoder, latency
 from shiftlearn.model import build
 from shiftlearn.ops import _kernels, kernels
@@ -161,6 +162,7 @@ def few_work(z: Tensor, layer: sl.nn.ShiftLinear, rounds: int) -> dict[str, tupl
 
 
 def main() -> None:
+    keep_freed_memory()  # as the command line does
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=30, help="the least time counts")
     parser.add_argument("--out", help="write the results as JSON to this file")

@@ -34,6 +34,7 @@ import torch
 from torch import Tensor
 
 import shiftlearn as sl
+from shiftlearn.cli.allocator import keep_freed_memory
 
 BASE = {"inputs": 784, "outputs": 800, "batch": 128, "active": 0.2}  # of one layer
 SIZES: dict[str, list[float]] = {
@@ -195,6 +196,7 @@ def draw(results: dict[str, dict[str, Any]], path: str) -> None:
 
 
 def main() -> None:
+    keep_freed_memory()  # as the command line does
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     everything = [*SIZES, "memory"]
     parser.add_argument("--only", nargs="+", choices=everything, default=everything, help="what to measure")

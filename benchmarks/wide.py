@@ -24,6 +24,7 @@ from torch import Tensor
 
 import shiftlearn as sl
 from shiftlearn import ops
+from shiftlearn.cli.allocator import keep_freed_memory
 
 GIB = 2**30
 SPARE = 1.5  # GiB for libraries and what is not of the weights' size
@@ -91,6 +92,7 @@ def nanoseconds(layer: sl.nn.ShiftLinear, events: sl.SpikeEvents, rounds: int) -
 
 
 def main() -> None:
+    keep_freed_memory()  # as the command line does
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--inputs", type=int, default=100_000)
     parser.add_argument("--outputs", type=int, default=10_000)

@@ -104,6 +104,17 @@ def instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
     kernels.use_instruction_set(kernels.instruction_set())
 
 
+@pytest.fixture
+def triton_wanted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What runs on a GPU gets the Triton kernels."""
+    from shiftlearn.ops import registry
+
+    monkeypatch.setenv(registry.TRITON, "1")
+    registry._gpu.cache_clear()
+    yield
+    registry._gpu.cache_clear()
+
+
 @pytest.fixture(scope="session")
 def mnist_files() -> Path:
     """The folder of MNIST's files. A source distribution has none: the test is then skipped."""

@@ -18,19 +18,24 @@ ROOT = Path(__file__).parents[1]
 MEGABYTE = 10**6
 
 
-def build(kind, source, out, **environment):
-    """The file that the build back end makes of a source tree in a process of its own."""
+def attempt(kind, source, out, **environment):
+    """The finished process of the build back end."""
     script = f"from scikit_build_core.build import build_{kind}; print(build_{kind}({str(out)!r}))"
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", script],
         cwd=source,
-        env=os.environ | environment,
+        env=os.environ | {"SHIFTLEARN_REQUIRE_KERNELS": ""} | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         timeout=300,
         check=False,
     )
+
+
+def build(kind, source, out, **environment):
+    """The file that the build back end makes of a source tree in a process of its own."""
+    done = attempt(kind, source, out, **environment)
     assert done.returncode == 0, done.stdout
     return out / done.stdout.split()[-1]
 
@@ -71,11 +76,45 @@ def test_the_sdist_is_reproducible(sdist, unpacked, tmp_path):
     assert again.read_bytes() == sdist.read_bytes()
 
 
-def test_without_a_compiler(unpacked, tmp_path):
-    """The reference kernels alone: they warn once and give the same spike times."""
-    wheel = build("wheel", unpacked, tmp_path, CXX="/bin/false", CC="/bin/false")
+NO_COMPILER = {"CXX": "/bin/false", "CC": "/bin/false"}
+
+
+@pytest.fixture
+def failing(unpacked, tmp_path):
+    """A compiler that passes CMake's tests and finds an error in the kernels."""
+    if shutil.which("c++") is None:
+        pytest.skip("there is no C++ compiler")
+    script = tmp_path / "failing"
+    error = f"{unpacked}/src/shiftlearn/ops/_cpu/module.cpp:7:3: error: 'boom' was not declared in this scope"
+    script.write_text(
+        f"""#!/bin/sh
+case "$*" in
+  *_cpu/*|*nanobind*) echo "{error}" >&2; exit 1;;
+  *) exec c++ "$@";;
+esac
+"""
+    )
+    script.chmod(0o755)
+    return {"CXX": str(script)}
+
+
+@pytest.mark.parametrize(
+    ("compiler", "why"),
+    [
+        ("none", 'CMake: The C++ compiler "/bin/false" is not able to compile a simple test program.'),
+        ("failing", "src/shiftlearn/ops/_cpu/module.cpp:7:3: error: 'boom' was not declared in this scope"),
+    ],
+    ids=["no compiler", "compile error"],
+)
+def test_without_kernels(compiler, why, unpacked, tmp_path, request):
+    """The reference kernels alone: they give the same spike times, and the warning says once what went wrong."""
+    environment = NO_COMPILER if compiler == "none" else request.getfixturevalue("failing")
+    before = sorted(unpacked.rglob("*"))
+    wheel = build("wheel", unpacked, tmp_path, **environment)
+    assert sorted(unpacked.rglob("*")) == before  # another build of the same tree may be at work
     with zipfile.ZipFile(wheel) as archive:
         assert not [name for name in archive.namelist() if "_kernels." in name and not name.endswith(".pyi")]
+        assert not [name for name in archive.namelist() if "/_cpu/" in name]
         assert "shiftlearn/recipes/mnist.toml" in archive.namelist()
         archive.extractall(tmp_path / "site")
     script = """
@@ -85,7 +124,9 @@ with warnings.catch_warnings(record=True) as caught:
     import shiftlearn as sl
     z = sl.ops.fire(torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0], [1.0]]), torch.ones(1))
     sl.ops.fire(torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0], [1.0]]), torch.ones(1))
-print(sl.__file__, z.item(), *(w.message for w in caught if "shiftlearn" in str(w.message)), sep="\\n")
+from shiftlearn.cli.doctor import findings
+print(sl.__file__, z.item(), findings()["kernels"]["why_not"], sep="\\n")
+print(*(w.message for w in caught if "shiftlearn" in str(w.message)), sep="\\n")
 """
     done = subprocess.run(
         [sys.executable, "-c", script],
@@ -96,8 +137,18 @@ print(sl.__file__, z.item(), *(w.message for w in caught if "shiftlearn" in str(
         timeout=120,
         check=True,
     )
-    file, z, *warned = done.stdout.splitlines()
+    file, z, told, *warned = done.stdout.splitlines()
     assert file == str(tmp_path / "site/shiftlearn/__init__.py")
     assert float(z) == 3.0  # (1 + 2) / (2 - 1)
     assert len(warned) == 1
     assert "without its C++ kernels" in warned[0]
+    assert f"since they could not be built: {why}" in warned[0]
+    assert why in told
+
+
+def test_kernels_that_are_required(unpacked, tmp_path):
+    """The build fails, and its last words hold the first error."""
+    done = attempt("wheel", unpacked, tmp_path, SHIFTLEARN_REQUIRE_KERNELS="1", **NO_COMPILER)
+    assert done.returncode != 0
+    assert "C++ kernels could not be built" in done.stdout
+    assert not list(tmp_path.glob("*.whl"))

@@ -159,7 +159,7 @@ def test_other_layouts_in_memory_give_the_same() -> None:
         assert torch.equal(got, want)
 
 
-def test_what_a_gpu_would_get_is_on_one_device() -> None:
+def test_what_a_gpu_would_get_is_on_one_device(triton_wanted: None) -> None:
     """Asked before anything is launched, so no GPU takes part."""
     run = ops.registry._on_gpu("first_spike", reference.first_spike)
     events = [GIVEN[name].to("meta") for name in EVENTS]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -73,6 +74,33 @@ def test_both_ways_give_the_same(
         else:
             assert x is None or torch.equal(x, y)
     assert past[0].isfinite().any() or not batch
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("outputs", [3, 10, 20, 40, 90])
+@pytest.mark.parametrize("form", ["dense", "events"])
+def test_a_backward_pass_is_of_the_forward_passs_instruction_set(
+    form: str, outputs: int, dtype: torch.dtype, threads: None, instruction_set: str
+) -> None:
+    """What a layer remembers is laid out by instruction set. Neither that nor threads matter to its backward pass."""
+    kernels = ops.kernels._kernels
+
+    def gradients(then: str, count: int) -> list[Tensor]:
+        kernels.use_instruction_set(instruction_set)
+        torch.set_num_threads(1)
+        inputs = events(dtype) if form == "events" else random_dense(2, 4, 6, 1).tensor(dtype).requires_grad_()
+        shift, delay = weights(dtype, 6, outputs).requires_grad_(), torch.full((outputs,), 1.25, dtype=dtype)
+        z = ops.fire(inputs, shift, delay.requires_grad_(), None, "exact", 0.125)
+        kernels.use_instruction_set(then)
+        torch.set_num_threads(count)
+        torch.where(z.isinf(), 0, z).sum().backward()
+        return [shift.grad, delay.grad, *([] if form == "events" else [inputs.grad])]
+
+    want = gradients(instruction_set, 1)
+    assert all(x.isfinite().all() and x.any() for x in want)
+    for then, count in itertools.product(kernels.instruction_sets(), (1, 3)):
+        for x, y in zip(gradients(then, count), want, strict=True):
+            assert torch.equal(x, y)
 
 
 @pytest.mark.parametrize("form", ["dense", "events"])

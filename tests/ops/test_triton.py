@@ -218,6 +218,7 @@ def test_tensors_need_not_be_contiguous() -> None:
 # ----------------------------------------------------------------------------------- behind ops.fire
 
 
+@pytest.mark.usefixtures("triton_wanted")
 @pytest.mark.parametrize("matrix", [False, True], ids=["symmetric", "matrix"])
 @pytest.mark.parametrize("rule", RULES)
 def test_fire_and_its_adjustments(rule: str, matrix: bool, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,15 +273,13 @@ def test_the_ops_have_a_kernel_for_gpus() -> None:
             assert torch._C._dispatch_has_kernel_for_dispatch_key(f"shiftlearn::{name}", "CUDA")
 
 
-def test_without_triton_the_reference_runs_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_triton_the_reference_runs_and_says_so(monkeypatch: pytest.MonkeyPatch, triton_wanted: None) -> None:
     for name in [name for name in sys.modules if name.startswith("shiftlearn.ops.triton")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.delattr(ops, "triton")
     monkeypatch.setitem(sys.modules, "triton", None)
-    registry._gpu.cache_clear()
     with pytest.warns(UserWarning, match="Triton is not installed: on the GPU the readable reference runs instead"):
         assert registry._gpu() is None
-    registry._gpu.cache_clear()
 
 
 # --------------------------------------------------------------------------- what no interpreter shows

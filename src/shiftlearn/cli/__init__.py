@@ -14,6 +14,7 @@ from typer.exceptions import TyperException
 from .. import __version__
 from ..errors import InputError, PeerError
 from . import completion
+from .allocator import keep_freed_memory
 from .data_commands import data_app
 from .options import (
     NAME,
@@ -330,6 +331,14 @@ def export(
     write(run, format, out, tau)
 
 
+@app.command(epilog=examples("doctor", "doctor --json"))
+def doctor(json: Json = False) -> None:
+    """Show what is installed: versions, kernels, threads, GPU, extras, data."""
+    from .doctor import doctor as show
+
+    show(Voice(json=json))
+
+
 app.add_typer(
     data_app, name="data", epilog=examples("data", "data show mnist --out grid.png", "data make tca --out trials.mat")
 )
@@ -341,6 +350,7 @@ def main() -> None:
     """Entry point: mistakes of the user become one line and exit code 2."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     adapt_streams()
+    keep_freed_memory()
     try:
         code = app(prog_name=NAME, standalone_mode=False)
         sys.stdout.flush()

@@ -24,11 +24,11 @@ class Kernels:
     # number of the rule, z, channel, offsets, rest, count, delta, u, drive, delay, weight, min_drive, to_input or 0,
     # to_shift or 0, to_delay; members, batch, inputs, outputs
     def adjustments(self, *arguments: Any) -> None: ...
-    # whether spikes are given; rows, inputs, outputs, and whether for a way back (and no threads)
+    # set_in_use(), whether spikes are given; rows, inputs, outputs, and whether for a way back (and no threads)
     def trace_bytes(self, *arguments: Any) -> int: ...
-    # dense or 0; z, channel, offsets, rest and their number, or 0; shift, delay, whether for a way back, trace, z_out;
-    # members, batch, inputs, outputs. -1: fine; -2: the spikes are not well formed; -3: a delay is not positive; or a
-    # row of dense that is not
+    # the set of trace_bytes; dense or 0; z, channel, offsets, rest and their number, or 0; shift, delay, whether for
+    # a way back, trace, z_out; members, batch, inputs, outputs. -1: fine; -2: the spikes are not well formed; -3: a
+    # delay is not positive; or a row of dense that is not
     def forward(self, *arguments: Any) -> int: ...
     # number of the rule; dense or 0; z, channel, offsets, rest and their number, or 0; trace, delta, delay, weight,
     # min_drive, to_input or 0, to_shift or 0, to_delay; members, batch, inputs, outputs. False: the spikes are not well
@@ -41,7 +41,11 @@ class Kernels:
 
 float32: Kernels
 float64: Kernels
+openmp: bool  # without it the kernels run on one thread
 
+# Those that this machine runs, the widest last; the widest; the index of the one whose kernels run.
+def instruction_sets() -> list[str]: ...
 def instruction_set() -> str: ...
+def set_in_use() -> int: ...
 def use_instruction_set(isa: str) -> None: ...
 def use_large_pages(begin: int, size: int) -> None: ...

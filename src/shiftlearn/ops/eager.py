@@ -66,11 +66,13 @@ def _forward(
     else:
         checks.events(*events, inputs)
         batch, given = events[3].numel() // members, [0, *events, events[0].numel()]
-    size = kernels.run("trace_bytes", shift.dtype, [], [], events is not None, members * batch, inputs, outputs, keep)
+    isa = kernels.set_in_use()  # the trace's size, layout and content are of one set, even if another takes its place
+    dimensions = members * batch, inputs, outputs
+    size = kernels.run("trace_bytes", shift.dtype, [isa], [], events is not None, *dimensions, keep)
     trace = torch.empty(size, dtype=torch.uint8, device=shift.device)
     z_out = shift.new_empty(*lead, batch, outputs)
     sizes = members, batch, inputs, outputs, kernels.threads()
-    told = kernels.run("forward", shift.dtype, [*given, shift, delay, keep], [trace, z_out], *sizes)
+    told = kernels.run("forward", shift.dtype, [isa, *given, shift, delay, keep], [trace, z_out], *sizes)
     if told != _FINE:
         _refuse(told, dense, events, delay, inputs)
     return z_out, trace

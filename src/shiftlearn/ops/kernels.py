@@ -16,11 +16,6 @@ from . import _kernels, reference
 
 Sorted = tuple[Tensor, Tensor, Tensor, Tensor]
 
-# glibc returns freed memory to the system beyond twice the largest block it ever unmapped, and a training step would
-# then pay for fresh pages every time. Freeing one block of 31 MiB, never touched, raises that bound to 62 MiB.
-_block = torch.empty(31 * 2**20, dtype=torch.uint8)
-del _block
-
 _MAPPED = 2**25  # bytes: glibc maps larger blocks, and unmaps them when they are freed, so that they are always fresh
 
 RULES = (rules.shifting, rules.normalized, rules.exact)  # in the order of the kernel's enum
@@ -43,6 +38,7 @@ def threads() -> int:
 
 
 _KERNELS = {torch.float32: _kernels.float32, torch.float64: _kernels.float64}
+set_in_use = _kernels.set_in_use
 
 
 def run(name: str, dtype: torch.dtype, inputs: Sequence[Any], outputs: Sequence[Any], *sizes: int) -> Any:

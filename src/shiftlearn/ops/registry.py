@@ -1,12 +1,13 @@
 """The torch ops below the faces: plain tensors in and out, shapes for tracing, autograd, one kernel per device.
 
-On the CPU an op runs the C++ kernels, on a GPU the Triton kernels if there are any, elsewhere the readable reference.
+On the CPU an op runs the C++ kernels; on a GPU the Triton kernels if that is asked for; else the readable reference.
 """
 
 from __future__ import annotations
 
 import functools
 import math
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from types import ModuleType
@@ -17,15 +18,16 @@ from torch import Tensor
 
 from .. import rules
 from ..errors import InputError
-from . import reference
+from . import build, reference
 
-try:
+WHY_NO_KERNELS = build.why_no_kernels()
+if WHY_NO_KERNELS is None:
     from . import cpu as cpu
-except ImportError:  # built without a compiler
+else:
     cpu = None  # type: ignore[assignment]
     warnings.warn(
-        "shiftlearn was installed without its C++ kernels (no working compiler was found); the readable reference runs "
-        "instead, some 300 times slower (on a layer of 784 by 800). Install a C++ compiler, then shiftlearn again.",
+        "shiftlearn runs without its C++ kernels, some 300 times slower (on a layer of 784 by 800), since "
+        f"{WHY_NO_KERNELS}. `shiftlearn doctor` shows what is installed.",
         stacklevel=2,
     )
 
@@ -33,9 +35,24 @@ _EVENTS = "Tensor z, Tensor channel, Tensor offsets, Tensor rest"
 _ops = torch.ops.shiftlearn
 
 
+TRITON = "SHIFTLEARN_TRITON"
+
+
+def triton_wanted() -> bool:
+    """Whether the environment opts in to the Triton kernels."""
+    return os.environ.get(TRITON, "") not in ("", "0")
+
+
 @functools.cache
 def _gpu() -> ModuleType | None:
-    """The Triton kernels, imported when a GPU first needs them; None where Triton is not installed."""
+    """The Triton kernels, imported when a GPU first needs them; None where they are not wanted or not installed."""
+    if not triton_wanted():
+        warnings.warn(
+            "the readable reference runs on the GPU, which walks the events one by one and waits for the device: the "
+            f"Triton kernels, fast ones for GPUs, have never run on a GPU. {TRITON}=1 in the environment runs them.",
+            stacklevel=2,
+        )
+        return None
     try:
         from . import triton
     except ImportError:

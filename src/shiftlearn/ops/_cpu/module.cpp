@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <atomic>
 #include <numeric>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "kernels.hpp"
@@ -27,32 +29,44 @@ const T* in(Address x) { return reinterpret_cast<const T*>(x); }
 template <class T>
 T* out(Address x) { return reinterpret_cast<T*>(x); }
 
-const char* instruction_set() {
+// Each runs what those before it run.
+constexpr const char* kSets[] = {"baseline", "avx2", "avx512"};
+
+// The widest set that this machine runs, as an index of kSets.
+int widest() {
 #if defined(SHIFTLEARN_X86)
   static const bool wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw");
   static const bool middle = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  return wide ? "avx512" : middle ? "avx2" : "baseline";
+  return wide ? 2 : middle ? 1 : 0;
 #else
-  return "baseline";
+  return 0;
 #endif
 }
 
-template <class T>
-Kernels<T> choose(const std::string& isa) {
-#if defined(SHIFTLEARN_X86)
-  const std::string best = instruction_set();
-  if (isa == "avx512" && best == "avx512") return avx512_kernels<T>();
-  if (isa == "avx2" && best != "baseline") return avx2_kernels<T>();
-#endif
-  if (isa == "baseline") return baseline_kernels<T>();
+// The set whose kernels run from now on.
+std::atomic<int>& in_use() {
+  static std::atomic<int> set = widest();
+  return set;
+}
+
+void use(const std::string& isa) {
+  for (int set = 0; set <= widest(); ++set)
+    if (isa == kSets[set]) return in_use().store(set);
   throw nb::value_error(("this machine cannot run the instruction set " + isa).c_str());
 }
 
+// The kernels of a set that this machine runs.
 template <class T>
-Kernels<T>& active() {
-  static Kernels<T> kernels = choose<T>(instruction_set());
-  return kernels;
+const Kernels<T>& kernels_of(int set) {
+#if defined(SHIFTLEARN_X86)
+  static const Kernels<T> all[] = {baseline_kernels<T>(), widest() > 0 ? avx2_kernels<T>() : baseline_kernels<T>(),
+                                   widest() > 1 ? avx512_kernels<T>() : baseline_kernels<T>()};
+#else
+  static const Kernels<T> all[] = {baseline_kernels<T>()};
+#endif
+  if (set < 0 || set > widest()) throw std::out_of_range("no instruction set of this machine");
+  return all[set];
 }
 
 // Weights are members of an ensemble, to which the rows of the events belong in order. f(member, threads, row).
@@ -67,16 +81,17 @@ void for_members(int64_t members, int64_t batch, int threads, F&& f) {
 
 struct Shape { int64_t members, batch, inputs, outputs; };
 
-// What a layer keeps of its way forward for its way back, in one piece of memory: the spikes that were sorted on the way
-// (if they were), and what its neurons did (without a way back, nothing: 0 outputs). Of neurons that know until when they
-// waited (`few`), that takes the place of the count.
+// What a forward pass keeps for the backward pass, in one piece of memory: its instruction set, which decides on all
+// else; the spikes that it sorted (if it did); and what the neurons did (without a backward pass, nothing: 0 outputs).
+// Of neurons that know until when they waited (`few`), that takes the place of the count.
 template <class T>
 struct Trace {
-  Address offsets, z, rest, u, drive, until, channel, count, end;
+  Address set, offsets, z, rest, u, drive, until, channel, count, end;
 
   Trace(Address memory, bool sorted, bool few, int64_t rows, int64_t inputs, int64_t outputs) {
     const int64_t spikes = sorted ? rows * inputs : 0, neurons = rows * outputs;
-    offsets = memory;
+    set = memory;
+    offsets = set + sizeof(int64_t);
     z = offsets + (sorted ? (rows + 1) * sizeof(int64_t) : 0);
     rest = z + spikes * sizeof(T);
     u = rest + (sorted ? rows * sizeof(T) : 0);
@@ -88,202 +103,218 @@ struct Trace {
   }
 };
 
+// Functions of kernels and of what Python hands over. To most of them `bind` gives the kernels in use.
 template <class T>
 struct Binding {
+  using K = Kernels<T>;
   static Events<T> events(Address z, Address channel, Address offsets, Address rest, int64_t row, const Shape& s) {
     return {in<T>(z), in<int32_t>(channel), in<int64_t>(offsets) + row, in<T>(rest) + row, s.batch, s.inputs};
   }
-  static bool well_formed(Address z, Address channel, Address offsets, Address rest, int64_t spikes, int64_t rows,
-                          int64_t inputs) {
-    return active<T>().well_formed(events(z, channel, offsets, rest, 0, {1, rows, inputs, 0}), spikes);
+  static bool well_formed(const K& k, Address z, Address channel, Address offsets, Address rest, int64_t spikes,
+                          int64_t rows, int64_t inputs) {
+    return k.well_formed(events(z, channel, offsets, rest, 0, {1, rows, inputs, 0}), spikes);
   }
-  static int64_t sort(Address dense, Address z, Address channel, Address rest, int64_t rows, int64_t inputs, int threads) {
-    return active<T>().sort_spikes(in<T>(dense), rows, inputs, out<T>(z), out<int32_t>(channel), out<T>(rest), threads);
+  static int64_t sort(const K& k, Address dense, Address z, Address channel, Address rest, int64_t rows, int64_t inputs,
+                      int threads) {
+    return k.sort_spikes(in<T>(dense), rows, inputs, out<T>(z), out<int32_t>(channel), out<T>(rest), threads);
   }
-  static int64_t sort_levels(Address levels, Address of_level, Address z, Address channel, Address offsets, Address rest,
-                             int64_t rows, int64_t inputs, int threads) {
-    return active<T>().sort_levels(in<uint8_t>(levels), in<T>(of_level), rows, inputs, out<T>(z), out<int32_t>(channel),
-                                   out<int64_t>(offsets), out<T>(rest), threads);
+  static int64_t sort_levels(const K& k, Address levels, Address of_level, Address z, Address channel, Address offsets,
+                             Address rest, int64_t rows, int64_t inputs, int threads) {
+    return k.sort_levels(in<uint8_t>(levels), in<T>(of_level), rows, inputs, out<T>(z), out<int32_t>(channel),
+                         out<int64_t>(offsets), out<T>(rest), threads);
   }
-  static int64_t sort_windows(Address images, Address z, Address channel, Address rest, int64_t count, int64_t channels,
-                              int64_t rows, int64_t columns, int64_t size, int threads) {
+  static int64_t sort_windows(const K& k, Address images, Address z, Address channel, Address rest, int64_t count,
+                              int64_t channels, int64_t rows, int64_t columns, int64_t size, int threads) {
     const Windows w{count, channels, rows, columns, size};
-    return active<T>().sort_windows(in<T>(images), w, out<T>(z), out<int32_t>(channel), out<T>(rest), threads);
+    return k.sort_windows(in<T>(images), w, out<T>(z), out<int32_t>(channel), out<T>(rest), threads);
   }
-  static void sum_windows(Address values, Address images, int64_t count, int64_t channels, int64_t rows, int64_t columns,
-                          int64_t size, int threads) {
-    active<T>().sum_windows(in<T>(values), {count, channels, rows, columns, size}, out<T>(images), threads);
+  static void sum_windows(const K& k, Address values, Address images, int64_t count, int64_t channels, int64_t rows,
+                          int64_t columns, int64_t size, int threads) {
+    k.sum_windows(in<T>(values), {count, channels, rows, columns, size}, out<T>(images), threads);
   }
   // delay and z_out: 0, or what to multiply u by, and where to write that. False, with nothing done, if a delay is not
   // positive.
-  static bool first_spike(Address z, Address channel, Address offsets, Address rest, Address shift, Address delay,
-                          Address u, Address count, Address drive, Address z_out, int64_t members, int64_t batch,
-                          int64_t inputs, int64_t outputs, int threads) {
+  static bool first_spike(const K& k, Address z, Address channel, Address offsets, Address rest, Address shift,
+                          Address delay, Address u, Address count, Address drive, Address z_out, int64_t members,
+                          int64_t batch, int64_t inputs, int64_t outputs, int threads) {
     const T* d = in<T>(delay);
     if (d && !std::all_of(d, d + members * outputs, [](T x) { return x > 0; })) return false;
     const Shape s{members, batch, inputs, outputs};
     for_members(members, batch, threads, [&](int64_t m, int team, int64_t row) {
       const int64_t at = row * outputs;
-      active<T>().first_spike(events(z, channel, offsets, rest, row, s), in<T>(shift) + m * inputs * outputs,
-                              d ? d + m * outputs : nullptr, outputs, u ? out<T>(u) + at : nullptr,
-                              u ? out<int32_t>(count) + at : nullptr, u ? out<T>(drive) + at : nullptr,
-                              d ? out<T>(z_out) + at : nullptr, team);
+      k.first_spike(events(z, channel, offsets, rest, row, s), in<T>(shift) + m * inputs * outputs,
+                    d ? d + m * outputs : nullptr, outputs, u ? out<T>(u) + at : nullptr,
+                    u ? out<int32_t>(count) + at : nullptr, u ? out<T>(drive) + at : nullptr,
+                    d ? out<T>(z_out) + at : nullptr, team);
     });
     return true;
   }
-  static void plasticity(Address z, Address channel, Address offsets, Address rest, Address count, Address a, Address c,
-                         Address result, int64_t members, int64_t batch, int64_t inputs, int64_t outputs, int threads) {
+  static void plasticity(const K& k, Address z, Address channel, Address offsets, Address rest, Address count,
+                         Address a, Address c, Address result, int64_t members, int64_t batch, int64_t inputs,
+                         int64_t outputs, int threads) {
     const Shape s{members, batch, inputs, outputs};
     for_members(members, batch, threads, [&](int64_t m, int team, int64_t row) {
       const int64_t at = row * outputs;
-      active<T>().plasticity(events(z, channel, offsets, rest, row, s), in<int32_t>(count) + at, in<T>(a) + at,
-                             in<T>(c) + at, outputs, out<T>(result) + m * inputs * outputs, team);
+      k.plasticity(events(z, channel, offsets, rest, row, s), in<int32_t>(count) + at, in<T>(a) + at,
+                   in<T>(c) + at, outputs, out<T>(result) + m * inputs * outputs, team);
     });
   }
-  static void feedback(Address z, Address channel, Address offsets, Address rest, Address count, Address f, Address weight,
-                       Address result, int64_t members, int64_t batch, int64_t inputs, int64_t outputs, int threads) {
+  static void feedback(const K& k, Address z, Address channel, Address offsets, Address rest, Address count, Address f,
+                       Address weight, Address result, int64_t members, int64_t batch, int64_t inputs, int64_t outputs,
+                       int threads) {
     const Shape s{members, batch, inputs, outputs};
     for_members(members, batch, threads, [&](int64_t m, int team, int64_t row) {
       const int64_t at = row * outputs;
-      active<T>().feedback(events(z, channel, offsets, rest, row, s), in<int32_t>(count) + at, in<T>(f) + at,
-                           in<T>(weight) + m * inputs * outputs, outputs, out<T>(result) + row * inputs, team);
+      k.feedback(events(z, channel, offsets, rest, row, s), in<int32_t>(count) + at, in<T>(f) + at,
+                 in<T>(weight) + m * inputs * outputs, outputs, out<T>(result) + row * inputs, team);
     });
   }
-  static void coefficients(int rule, Address delta, Address u, Address drive, Address delay, double min_drive, Address a,
-                           Address c, Address f, Address g, int64_t members, int64_t batch, int64_t outputs, int threads) {
+  static void coefficients(const K& k, int rule, Address delta, Address u, Address drive, Address delay,
+                           double min_drive, Address a, Address c, Address f, Address g, int64_t members, int64_t batch,
+                           int64_t outputs, int threads) {
     for_members(members, batch, threads, [&](int64_t m, int team, int64_t row) {
       const int64_t at = row * outputs, first = m * outputs;
-      active<T>().coefficients(Rule(rule), in<T>(delta) + at, in<T>(u) + at, in<T>(drive) + at, in<T>(delay) + first,
-                               T(min_drive), batch, outputs, out<T>(a) + at, out<T>(c) + at, f ? out<T>(f) + at : nullptr,
-                               out<T>(g) + first, team);
+      k.coefficients(Rule(rule), in<T>(delta) + at, in<T>(u) + at, in<T>(drive) + at, in<T>(delay) + first,
+                     T(min_drive), batch, outputs, out<T>(a) + at, out<T>(c) + at,
+                     f ? out<T>(f) + at : nullptr, out<T>(g) + first, team);
     });
   }
   // Calls f(a, c, f) with what a rule makes of the error. f is 0 if nothing goes to the inputs.
   template <class F>
-  static void with_coefficients(int rule, Address delta, Address u, Address drive, Address delay, double min_drive,
-                                bool to_input, Address to_delay, int64_t members, int64_t batch, int64_t outputs,
-                                int threads, F&& go_on) {
+  static void with_coefficients(const K& k, int rule, Address delta, Address u, Address drive, Address delay,
+                                double min_drive, bool to_input, Address to_delay, int64_t members, int64_t batch,
+                                int64_t outputs, int threads, F&& go_on) {
     static thread_local std::vector<T> scratch;  // kept, since fresh memory costs page faults
     const int64_t size = members * batch * outputs;
     if (int64_t(scratch.size()) < 3 * size) scratch.resize(3 * size);
     const auto a = Address(scratch.data()), c = Address(scratch.data() + size);
     const auto f = to_input ? Address(scratch.data() + 2 * size) : 0;
-    coefficients(rule, delta, u, drive, delay, min_drive, a, c, f, to_delay, members, batch, outputs, threads);
+    coefficients(k, rule, delta, u, drive, delay, min_drive, a, c, f, to_delay, members, batch, outputs, threads);
     go_on(a, c, f);
   }
   // coefficients, and what they are for: to_input and to_shift are 0 where they are not wanted.
-  static void adjustments(int rule, Address z, Address channel, Address offsets, Address rest, Address count,
-                          Address delta, Address u, Address drive, Address delay, Address weight, double min_drive,
-                          Address to_input, Address to_shift, Address to_delay, int64_t members, int64_t batch,
-                          int64_t inputs, int64_t outputs, int threads) {
-    with_coefficients(rule, delta, u, drive, delay, min_drive, to_input, to_delay, members, batch, outputs, threads,
+  static void adjustments(const K& k, int rule, Address z, Address channel, Address offsets, Address rest,
+                          Address count, Address delta, Address u, Address drive, Address delay, Address weight,
+                          double min_drive, Address to_input, Address to_shift, Address to_delay, int64_t members,
+                          int64_t batch, int64_t inputs, int64_t outputs, int threads) {
+    with_coefficients(k, rule, delta, u, drive, delay, min_drive, to_input, to_delay, members, batch, outputs, threads,
                       [&](Address a, Address c, Address f) {
       if (to_input)
-        feedback(z, channel, offsets, rest, count, f, weight, to_input, members, batch, inputs, outputs, threads);
+        feedback(k, z, channel, offsets, rest, count, f, weight, to_input, members, batch, inputs, outputs, threads);
       if (to_shift)
-        plasticity(z, channel, offsets, rest, count, a, c, to_shift, members, batch, inputs, outputs, threads);
+        plasticity(k, z, channel, offsets, rest, count, a, c, to_shift, members, batch, inputs, outputs, threads);
     });
   }
-  static bool is_few(bool given, int64_t outputs) { return !given && outputs <= active<T>().few; }
-  static int64_t trace_bytes(bool given, int64_t rows, int64_t inputs, int64_t outputs, bool keep) {
-    const bool few = is_few(given, outputs);
+  static bool is_few(const K& k, bool given, int64_t outputs) { return !given && outputs <= k.few; }
+  static int64_t trace_bytes(int set, bool given, int64_t rows, int64_t inputs, int64_t outputs, bool keep) {
+    const bool few = is_few(kernels_of<T>(set), given, outputs);
     return Trace<T>(0, !given && !few, few, rows, inputs, keep ? outputs : 0).end;
   }
-  // A layer's z_out of spikes that are given, or else (offsets is 0) dense. `keep`: for a way back. Returns -1 if all is
-  // well, -2 if the spikes are not well formed, -3 if a delay is not positive, or a row of `dense` that holds NaN or a
-  // z <= 0.
-  static int64_t forward(Address dense, Address z, Address channel, Address offsets, Address rest, int64_t spikes,
-                         Address shift, Address delay, bool keep, Address trace, Address z_out, int64_t members,
-                         int64_t batch, int64_t inputs, int64_t outputs, int threads) {
+  // A layer's z_out of spikes that are given, or else (offsets is 0) dense, with the instruction set of trace_bytes.
+  // `keep`: for a backward pass. Returns -1 if all is well, -2 if the spikes are not well formed, -3 if a delay is not
+  // positive, or a row of `dense` that holds NaN or a z <= 0.
+  static int64_t forward(int set, Address dense, Address z, Address channel, Address offsets, Address rest,
+                         int64_t spikes, Address shift, Address delay, bool keep, Address trace, Address z_out,
+                         int64_t members, int64_t batch, int64_t inputs, int64_t outputs, int threads) {
     const int64_t rows = members * batch;
-    const bool few = is_few(offsets, outputs);
+    const K& k = kernels_of<T>(set);
+    const bool few = is_few(k, offsets, outputs);
     const Trace<T> t(trace, !offsets && !few, few, rows, inputs, keep ? outputs : 0);
-    if (few) return few_spikes(dense, shift, delay, keep, t, z_out, members, batch, inputs, outputs, threads);
+    *out<int64_t>(t.set) = set;
+    if (few) return few_spikes(k, dense, shift, delay, keep, t, z_out, members, batch, inputs, outputs, threads);
     if (!offsets) {
       z = t.z, channel = t.channel, offsets = t.offsets, rest = t.rest;
       for (int64_t r = 0; r <= rows; ++r) out<int64_t>(offsets)[r] = r * inputs;
-      const int64_t invalid = sort(dense, z, channel, rest, rows, inputs, threads);
+      const int64_t invalid = sort(k, dense, z, channel, rest, rows, inputs, threads);
       if (invalid >= 0) return invalid;
-    } else if (!well_formed(z, channel, offsets, rest, spikes, rows, inputs)) {
+    } else if (!well_formed(k, z, channel, offsets, rest, spikes, rows, inputs)) {
       return -2;
     }
-    const bool fine = first_spike(z, channel, offsets, rest, shift, delay, keep ? t.u : 0, t.count, t.drive, z_out, members,
-                                  batch, inputs, outputs, threads);
+    const bool fine = first_spike(k, z, channel, offsets, rest, shift, delay, keep ? t.u : 0, t.count, t.drive, z_out,
+                                  members, batch, inputs, outputs, threads);
     return fine ? -1 : -3;
   }
-  static int64_t few_spikes(Address dense, Address shift, Address delay, bool keep, const Trace<T>& t, Address z_out,
-                            int64_t members, int64_t batch, int64_t inputs, int64_t outputs, int threads) {
+  static int64_t few_spikes(const K& k, Address dense, Address shift, Address delay, bool keep, const Trace<T>& t,
+                            Address z_out, int64_t members, int64_t batch, int64_t inputs, int64_t outputs,
+                            int threads) {
     const T* d = in<T>(delay);
     if (!std::all_of(d, d + members * outputs, [](T x) { return x > 0; })) return -3;
     std::atomic<int64_t> invalid = -1;
     for_members(members, batch, threads, [&](int64_t m, int team, int64_t row) {
       const int64_t at = row * outputs;
-      const int64_t r = active<T>().few_spikes(
+      const int64_t r = k.few_spikes(
           in<T>(dense) + row * inputs, batch, inputs, in<T>(shift) + m * inputs * outputs, d + m * outputs, outputs,
           keep ? out<T>(t.u) + at : nullptr, out<T>(t.drive) + at, out<T>(t.until) + at, out<T>(z_out) + at, team);
       if (r >= 0) invalid = row + r;
     });
     return invalid;
   }
-  // The adjustments that belong to it. False, with nothing done, if the spikes given are not well formed (any more).
-  static bool backward(int rule, Address dense, Address z, Address channel, Address offsets, Address rest, int64_t spikes,
-                       Address trace, Address delta, Address delay, Address weight, double min_drive, Address to_input,
-                       Address to_shift, Address to_delay, int64_t members, int64_t batch, int64_t inputs,
-                       int64_t outputs, int threads) {
+  // The adjustments that belong to it, with the instruction set of the forward pass. False, with nothing done, if the
+  // spikes given are not well formed (any more).
+  static bool backward(int rule, Address dense, Address z, Address channel, Address offsets, Address rest,
+                       int64_t spikes, Address trace, Address delta, Address delay, Address weight, double min_drive,
+                       Address to_input, Address to_shift, Address to_delay, int64_t members, int64_t batch,
+                       int64_t inputs, int64_t outputs, int threads) {
     const int64_t rows = members * batch;
-    const bool few = is_few(offsets, outputs);
+    const K& k = kernels_of<T>(int(*in<int64_t>(trace)));
+    const bool few = is_few(k, offsets, outputs);
     const Trace<T> t(trace, !offsets && !few, few, rows, inputs, outputs);
     if (few) {
-      with_coefficients(rule, delta, t.u, t.drive, delay, min_drive, to_input, to_delay, members, batch, outputs, threads,
-                        [&](Address a, Address c, Address f) {
+      with_coefficients(k, rule, delta, t.u, t.drive, delay, min_drive, to_input, to_delay, members, batch, outputs,
+                        threads, [&](Address a, Address c, Address f) {
         for_members(members, batch, threads, [&](int64_t m, int team, int64_t row) {
           const int64_t at = row * outputs, first = m * inputs * outputs;
-          active<T>().few_adjustments(in<T>(dense) + row * inputs, batch, inputs, in<T>(t.until) + at, in<T>(a) + at,
-                                      in<T>(c) + at, to_input ? in<T>(f) + at : nullptr, in<T>(weight) + first, outputs,
-                                      to_input ? out<T>(to_input) + row * inputs : nullptr,
-                                      to_shift ? out<T>(to_shift) + first : nullptr, team);
+          k.few_adjustments(in<T>(dense) + row * inputs, batch, inputs, in<T>(t.until) + at, in<T>(a) + at,
+                            in<T>(c) + at, to_input ? in<T>(f) + at : nullptr, in<T>(weight) + first, outputs,
+                            to_input ? out<T>(to_input) + row * inputs : nullptr,
+                            to_shift ? out<T>(to_shift) + first : nullptr, team);
         });
       });
       return true;
     }
     if (!offsets) z = t.z, channel = t.channel, offsets = t.offsets, rest = t.rest;
-    else if (!well_formed(z, channel, offsets, rest, spikes, rows, inputs)) return false;
-    adjustments(rule, z, channel, offsets, rest, t.count, delta, t.u, t.drive, delay, weight, min_drive, to_input, to_shift,
-                to_delay, members, batch, inputs, outputs, threads);
+    else if (!well_formed(k, z, channel, offsets, rest, spikes, rows, inputs)) return false;
+    adjustments(k, rule, z, channel, offsets, rest, t.count, delta, t.u, t.drive, delay, weight, min_drive, to_input,
+                to_shift, to_delay, members, batch, inputs, outputs, threads);
     return true;
   }
-  static int64_t cross_entropy(Address z, Address target, double beta, double smoothing, double horizon, Address loss,
-                               Address error, int64_t rows, int64_t classes) {
-    return active<T>().cross_entropy(in<T>(z), in<int64_t>(target), T(beta), T(smoothing), T(horizon), rows, classes,
-                                     out<T>(loss), out<T>(error));
+  static int64_t cross_entropy(const K& k, Address z, Address target, double beta, double smoothing, double horizon,
+                               Address loss, Address error, int64_t rows, int64_t classes) {
+    return k.cross_entropy(in<T>(z), in<int64_t>(target), T(beta), T(smoothing), T(horizon), rows, classes,
+                           out<T>(loss), out<T>(error));
   }
   // The rows' losses together, and their errors, both divided by `among`. Returns what cross_entropy does.
-  static int64_t loss_of_all(Address z, Address target, double beta, double smoothing, double horizon, int64_t among,
-                             Address loss, Address error, int64_t rows, int64_t classes) {
+  static int64_t loss_of_all(const K& k, Address z, Address target, double beta, double smoothing, double horizon,
+                             int64_t among, Address loss, Address error, int64_t rows, int64_t classes) {
     std::vector<T> of_row(rows);
     const int64_t invalid =
-        cross_entropy(z, target, beta, smoothing, horizon, Address(of_row.data()), error, rows, classes);
+        cross_entropy(k, z, target, beta, smoothing, horizon, Address(of_row.data()), error, rows, classes);
     *out<T>(loss) = T(std::accumulate(of_row.begin(), of_row.end(), 0.0) / among);
     for (int64_t i = 0; i < rows * classes; ++i) out<T>(error)[i] *= T(1) / T(among);
     return invalid;
   }
+  // f with the kernels that are in use when it is called.
+  template <class R, class... A>
+  static auto now(R (*f)(const K&, A...)) {
+    return [f](A... a) { return f(kernels_of<T>(in_use()), a...); };
+  }
   static void bind(nb::module_ m) {
     const auto release = nb::call_guard<nb::gil_scoped_release>();
-    m.def("well_formed", well_formed, release);
-    m.def("sort_spikes", sort, release);
-    m.def("sort_levels", sort_levels, release);
-    m.def("sort_windows", sort_windows, release);
-    m.def("sum_windows", sum_windows, release);
-    m.def("first_spike", first_spike, release);
-    m.def("plasticity", plasticity, release);
-    m.def("feedback", feedback, release);
-    m.def("coefficients", coefficients, release);
-    m.def("adjustments", adjustments, release);
+    m.def("well_formed", now(well_formed), release);
+    m.def("sort_spikes", now(sort), release);
+    m.def("sort_levels", now(sort_levels), release);
+    m.def("sort_windows", now(sort_windows), release);
+    m.def("sum_windows", now(sum_windows), release);
+    m.def("first_spike", now(first_spike), release);
+    m.def("plasticity", now(plasticity), release);
+    m.def("feedback", now(feedback), release);
+    m.def("coefficients", now(coefficients), release);
+    m.def("adjustments", now(adjustments), release);
     m.def("trace_bytes", trace_bytes);
     m.def("forward", forward, release);
     m.def("backward", backward, release);
-    m.def("cross_entropy", cross_entropy, release);
-    m.def("loss_of_all", loss_of_all, release);
+    m.def("cross_entropy", now(cross_entropy), release);
+    m.def("loss_of_all", now(loss_of_all), release);
   }
 };
 
@@ -301,9 +332,17 @@ NB_MODULE(_kernels, m) {
   Binding<float>::bind(m.def_submodule("float32"));
   Binding<double>::bind(m.def_submodule("float64"));
   m.def("use_large_pages", use_large_pages);
-  m.def("instruction_set", [] { return std::string(instruction_set()); }, "The widest set that this machine runs.");
-  m.def("use_instruction_set", [](const std::string& isa) {
-    active<float>() = choose<float>(isa);
-    active<double>() = choose<double>(isa);
-  }, "isa"_a, "Run the kernels built for `isa` from now on (for tests).");
+#if defined(_OPENMP)
+  m.attr("openmp") = true;
+#else
+  m.attr("openmp") = false;
+#endif
+  m.def("instruction_sets", [] {
+    nb::list sets;
+    for (int set = 0; set <= widest(); ++set) sets.append(kSets[set]);
+    return sets;
+  }, "Those that this machine runs, the widest last.");
+  m.def("instruction_set", [] { return kSets[widest()]; }, "The widest set that this machine runs.");
+  m.def("set_in_use", [] { return in_use().load(); }, "The index in instruction_sets() of the one whose kernels run.");
+  m.def("use_instruction_set", use, "isa"_a, "Run the kernels built for `isa` from now on (for tests).");
 }
