@@ -101,7 +101,7 @@ esac
 @pytest.mark.parametrize(
     ("compiler", "why"),
     [
-        ("none", 'CMake: The C++ compiler "/bin/false" is not able to compile a simple test program.'),
+        ("none", 'CMake: The C++ compiler "/bin/false" is not able to compile a simple test program'),
         ("failing", "src/shiftlearn/ops/_cpu/module.cpp:7:3: error: 'boom' was not declared in this scope"),
     ],
     ids=["no compiler", "compile error"],

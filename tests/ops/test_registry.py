@@ -59,7 +59,7 @@ def test_kernels_that_were_never_built(missing: Path) -> None:
 
 
 def test_kernels_that_could_not_be_built(missing: Path) -> None:
-    (missing / "_build_error.txt").write_text("module.cpp:1:1: error: 'é' is no token\n", encoding="utf-8")
+    (missing / "_build_error.txt").write_text("module.cpp:1:1: error: 'é' is no token.\n", encoding="utf-8")
     assert build.why_no_kernels() == "they could not be built: module.cpp:1:1: error: 'é' is no token"
 
 

@@ -18,6 +18,7 @@ def why_no_kernels() -> str | None:
             return f"they could not be loaded: {error}"
         for folder in sys.modules[__package__].__path__:  # of an editable install: two
             if (stored := Path(folder, _ERROR)).is_file():
-                return f"they could not be built: {stored.read_text(encoding='utf-8', errors='replace').strip()}"
+                text = stored.read_text(encoding="utf-8", errors="replace")
+                return f"they could not be built: {text.strip().rstrip('.')}"
         return "they have not been built (install the package: pip install .)"
     return None

@@ -27,7 +27,7 @@ else:
     cpu = None  # type: ignore[assignment]
     warnings.warn(
         "shiftlearn runs without its C++ kernels, some 300 times slower (on a layer of 784 by 800), since "
-        f"{WHY_NO_KERNELS}. `shiftlearn doctor` shows what is installed.",
+        f"{WHY_NO_KERNELS}. Install again once that is mended; `shiftlearn doctor` shows what is there.",
         stacklevel=2,
     )
 
