@@ -125,8 +125,8 @@ MISTAKES = [
 @pytest.mark.parametrize(("arguments", "part"), MISTAKES, ids=lambda x: " ".join(x) if isinstance(x, tuple) else "")
 def test_a_mistake_gets_one_line(tmp_path, monkeypatch, call, arguments, part):
     monkeypatch.chdir(tmp_path)
-    code, _, err = call(*arguments)
-    assert code == 2
+    code, out, err = call(*arguments)
+    assert (code, out) == (2, "")
     assert part.lower() in err.lower()
     assert len(err.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []

@@ -33,6 +33,7 @@ import torch
 from torch import Tensor, nn
 
 from . import recipes
+from .claims import CONFIG
 from .data.features import Features
 from .errors import InputError, RunWarning, nearest
 from .health import not_finite
@@ -45,14 +46,13 @@ __all__ = [
     "load",
     "load_state",
     "read_config",
-    "require_new",
     "save_model",
     "save_state",
     "write",
     "write_json",
 ]
 
-CONFIG, METRICS, LOG = "config.json", "metrics.json", "metrics.jsonl"
+METRICS, LOG = "metrics.json", "metrics.jsonl"
 WEIGHTS, CHECKPOINT = "weights.safetensors", "checkpoint.safetensors"
 PREVIOUS = "checkpoint-previous.safetensors"
 _RESULTS = ("test_predictions.csv", "confusion_matrix.csv", "classes.csv", "roc.csv", "repeats.csv")
@@ -68,12 +68,6 @@ _OTHERS = {
     "accuracy_mean": ("compared",),
     "success_rate": ("success_interval_95", "histogram", "median_epochs_to_solution"),
 }
-
-
-def require_new(folder: Path) -> None:
-    """InputError if a folder exists and holds more than what a run leaves that was killed before its settings stood."""
-    if folder.exists() and (not folder.is_dir() or set(folder.iterdir()) - set(unfinished(folder, CONFIG))):
-        raise InputError(f"{str(folder)!r} exists and is not an empty folder; name another one, or resume it")
 
 
 def write(path: Path, content: bytes, previous: Path | None = None) -> None:
@@ -109,10 +103,10 @@ def _sync(folder: Path) -> None:
             os.close(handle)
 
 
-def unfinished(folder: Path, name: str = "") -> list[Path]:
-    """What a run that was killed while it wrote a file left of it; of any of its files without a ``name``."""
-    names = [name] if name else [CONFIG, METRICS, LOG, WEIGHTS, CHECKPOINT, *_RESULTS]
-    return [path for known in names for path in folder.glob(f".{known}.*")]
+def unfinished(folder: Path) -> list[Path]:
+    """What a run that was killed while it wrote a file left of it."""
+    names = [CONFIG, METRICS, LOG, WEIGHTS, CHECKPOINT, *_RESULTS]
+    return [path for name in names for path in folder.glob(f".{name}.*")]
 
 
 def write_json(path: Path, value: Any) -> None:

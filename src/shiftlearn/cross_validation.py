@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from . import checkpoint, data, tasks
+from .claims import Claim, hold
 from .coding import coded_width
 from .data.features import Features
 from .ensemble import Ensemble, require_ensemble
@@ -45,38 +46,48 @@ class _Fold:
 
 
 def cross_validate(
-    recipe: Recipe, folder: Path, seed: int, folds: int, repeats: int, reporter: Reporter, compare: bool = True
+    recipe: Recipe,
+    folder: Path | Claim,
+    seed: int,
+    folds: int,
+    repeats: int,
+    reporter: Reporter,
+    compare: bool = True,
+    ready: Callable[[Recipe], None] = lambda recipe: None,
 ) -> dict[str, Any]:
     """Train and test on ``repeats`` random partitions of a table into ``folds`` stratified parts.
 
     Scaling is fitted to the training rows of each fold. Partition r follows from seed + r. The folder also gets the
     weights of one more network that has learned from all rows, for ``shiftlearn predict``; it takes no part in the
-    figures. ``folder`` is new, or that of an unfinished run. With ``compare``, scikit-learn's classifiers are trained
-    and tested on the same folds.
+    figures. ``folder`` is new, or that of an unfinished run; it is locked until the end. With ``compare``,
+    scikit-learn's classifiers are trained and tested on the same folds. ``ready`` is called with the recipe,
+    sizes as in the data, once these were found.
 
     Raises:
-        InputError: the dataset is no table, or has a class with fewer rows than there are folds.
+        InputError: the folder is in use, the dataset is no table, or has a class with fewer rows than there are folds.
     """
     if recipe.dataset in (*data.DATASETS, "xor") or data.own(recipe.dataset) or recipe.spike_trains:
         raise InputError(f"--folds is for tables, got {recipe.dataset}")
     if recipe.validation:
         raise InputError(f"validation is not held out from cross-validation, got {recipe.validation}")
     require_ensemble(recipe)
-    task = tasks.read(recipe, seed, None, [])
-    if (folder / checkpoint.CONFIG).is_file():
-        tasks.require_same(task, recipe, checkpoint.read_config(folder).digest)
-    features = task.scale(recipe, np.arange(len(task.labels)))
-    assert features is not None
-    whole = tasks.fitted(recipe, task, features)
-    parts = _partitions(recipe, task, seed, folds, repeats)
-    model = Model(whole, build(whole, random_state(seed, 0)), seed, task.classes, features, task.digest)
-    checkpoint.save_settings(model, folder, folds=folds, repeats=repeats, compare=compare)
-    began = time.perf_counter()
-    times = _train(whole, task, parts, reporter)
-    seconds = time.perf_counter() - began
-    _learn_all(model, task)
-    checkpoint.save_weights(model, folder)
-    return _write(folder, model, task, parts, times, seconds, compare)
+    with hold(folder) as claim:
+        task = tasks.read(recipe, seed, None, [])
+        if (claim.folder / checkpoint.CONFIG).is_file():
+            tasks.require_same(task, recipe, checkpoint.read_config(claim.folder).digest)
+        features = task.scale(recipe, np.arange(len(task.labels)))
+        assert features is not None
+        whole = tasks.fitted(recipe, task, features)
+        parts = _partitions(recipe, task, seed, folds, repeats)
+        model = Model(whole, build(whole, random_state(seed, 0)), seed, task.classes, features, task.digest)
+        checkpoint.save_settings(model, claim.folder, folds=folds, repeats=repeats, compare=compare)
+        ready(whole)
+        began = time.perf_counter()
+        times = _train(whole, task, parts, reporter)
+        seconds = time.perf_counter() - began
+        _learn_all(model, task)
+        checkpoint.save_weights(model, claim.folder)
+        return _write(claim.folder, model, task, parts, times, seconds, compare)
 
 
 def _partitions(recipe: Recipe, task: tasks.Task, seed: int, folds: int, repeats: int) -> list[_Fold]:

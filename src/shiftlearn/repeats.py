@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 
 from . import checkpoint, records, tasks
+from .claims import Claim, hold
 from .ensemble import Ensemble, require_ensemble
 from .errors import InputError
 from .evaluation import about
@@ -24,15 +26,23 @@ _REPORT_EVERY = 20  # epochs
 _BINS = 12
 
 
-def repeat(recipe: Recipe, folder: Path, seed: int, repeats: int, reporter: Reporter) -> dict[str, Any]:
+def repeat(
+    recipe: Recipe,
+    folder: Path | Claim,
+    seed: int,
+    repeats: int,
+    reporter: Reporter,
+    ready: Callable[[Recipe], None] = lambda recipe: None,
+) -> dict[str, Any]:
     """Train ``repeats`` networks, with seeds from ``seed`` on, as one ensemble; write and return metrics.json.
 
     A run is solved once it answers all samples right; whether it still does after the last epoch is noted too. One
     whose delay falls to 0 or below is frozen there: what it has solved until then counts, but it ends unsolved.
-    ``folder`` is new, or that of an unfinished run.
+    ``folder`` is new, or that of an unfinished run; it is locked until the end. ``ready`` is called with the
+    recipe, sizes as in the data, before the first epoch.
 
     Raises:
-        InputError: the recipe is not one of XOR, or ``repeats`` is not from 1 to 10,000.
+        InputError: the folder is in use, the recipe is not one of XOR, or ``repeats`` is not from 1 to 10,000.
     """
     if recipe.dataset != "xor":
         raise InputError(f"--repeat is for xor, got {recipe.dataset}; for a table use --folds and --repeats")
@@ -45,16 +55,18 @@ def repeat(recipe: Recipe, folder: Path, seed: int, repeats: int, reporter: Repo
     recipe = tasks.fitted(recipe, task, None)
     if recipe.batch < len(task.labels):
         raise InputError(f"batch must be {len(task.labels)} or more: repeated runs see all samples, got {recipe.batch}")
-    checkpoint.write_config(folder, recipe, seed, classes=task.classes, repeats=repeats)
-    began = time.perf_counter()
-    runs = _Runs(recipe, range(seed, seed + repeats), task)
-    for epoch in range(1, recipe.epochs + 1):
-        runs.epoch(epoch)
-        if epoch % _REPORT_EVERY == 0:
-            speed = epoch * repeats * len(task.labels) / (time.perf_counter() - began)
-            reporter.batch(epoch, 1.0, float("nan"), runs.right.double().mean().item(), speed)
-    runs.look(recipe.epochs)
-    return _write(folder, runs, seed, time.perf_counter() - began)
+    with hold(folder) as claim:
+        checkpoint.write_config(claim.folder, recipe, seed, classes=task.classes, repeats=repeats)
+        ready(recipe)
+        began = time.perf_counter()
+        runs = _Runs(recipe, range(seed, seed + repeats), task)
+        for epoch in range(1, recipe.epochs + 1):
+            runs.epoch(epoch)
+            if epoch % _REPORT_EVERY == 0:
+                speed = epoch * repeats * len(task.labels) / (time.perf_counter() - began)
+                reporter.batch(epoch, 1.0, float("nan"), runs.right.double().mean().item(), speed)
+        runs.look(recipe.epochs)
+        return _write(claim.folder, runs, seed, time.perf_counter() - began)
 
 
 class _Runs:

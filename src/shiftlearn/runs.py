@@ -59,7 +59,8 @@ def read(folder: Path) -> Row:
     recipe = config.recipe
     name, changed = _origin(recipe)
     figures = [metrics[key] for key in _FIGURES if key in metrics] if metrics else []
-    written = max(path.stat().st_mtime for path in folder.iterdir() if path.is_file())
+    files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    written = max(path.stat().st_mtime for path in files)
     return {
         "run": str(folder),
         "kind": kind,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from . import checkpoint, training
+from .claims import Claim, hold
 from .errors import InputError
 from .recipes import Recipe
 from .recipes.paths import absolute
@@ -26,39 +27,44 @@ class Cell:
 
 
 def run(
-    cells: Iterable[Cell], out: Path, jobs: int, data_dir: str | None, done: Callable[[Cell, dict[str, Any]], None]
+    cells: Iterable[Cell],
+    out: Path | Claim,
+    jobs: int,
+    data_dir: str | None,
+    done: Callable[[Cell, dict[str, Any]], None],
 ) -> None:
     """Train what is not finished yet, ``jobs`` runs at a time, each on one thread; tell ``done`` of every run.
 
     Runs that were interrupted go on from their last whole epoch. joblib carries them: within
     ``joblib.parallel_config("dask")``, for one, a Dask cluster does, as many at a time as it has threads, whatever
-    ``jobs`` says. Its workers must reach the folders ``out`` and ``data_dir``.
+    ``jobs`` says. Its workers must reach the folders ``out`` and ``data_dir``. ``out`` is locked meanwhile.
 
     Raises:
-        InputError: ``jobs`` below 1, or a folder in ``out`` holds a run with other settings.
+        InputError: ``jobs`` below 1, ``out`` is in use, or a folder in it holds a run with other settings.
     """
     from joblib import Parallel, delayed
     from joblib.parallel import get_active_backend
 
     if jobs < 1:
         raise InputError(f"--jobs must be 1 or more, got {jobs}")
-    pending = []
-    for cell in cells:
-        folder = out / cell.name
-        if (folder / checkpoint.CONFIG).is_file():
-            stored = checkpoint.read_config(folder)
-            if cell.seed != stored.seed or not _same(cell.recipe, stored.recipe):
-                raise InputError(f"{str(folder)!r} holds a run with other settings; name another --out")
-        metrics = checkpoint.read_metrics(folder)
-        if metrics is None:
-            pending.append(cell)
-        else:
+    with hold(out) as claim:
+        pending = []
+        for cell in cells:
+            folder = claim.folder / cell.name
+            if (folder / checkpoint.CONFIG).is_file():
+                stored = checkpoint.read_config(folder)
+                if cell.seed != stored.seed or not _same(cell.recipe, stored.recipe):
+                    raise InputError(f"{str(folder)!r} holds a run with other settings; name another --out")
+            metrics = checkpoint.read_metrics(folder)
+            if metrics is None:
+                pending.append(cell)
+            else:
+                done(cell, metrics)
+        # Not every backend can give a result before it has them all.
+        early = get_active_backend()[0].supports_return_generator
+        work = Parallel(n_jobs=jobs, return_as="generator_unordered" if early else "list")
+        for cell, metrics in work(delayed(_train)(cell, claim.folder / cell.name, data_dir) for cell in pending):
             done(cell, metrics)
-    # Not every backend can give a result before it has them all.
-    early = get_active_backend()[0].supports_return_generator
-    work = Parallel(n_jobs=jobs, return_as="generator_unordered" if early else "list")
-    for cell, metrics in work(delayed(_train)(cell, out / cell.name, data_dir) for cell in pending):
-        done(cell, metrics)
 
 
 def _same(recipe: Recipe, stored: Recipe) -> bool:

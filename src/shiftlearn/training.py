@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import time
 import warnings
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 
 from . import checkpoint, rules, tasks
 from .baselines import of_trials
+from .claims import Claim, hold
 from .data.spike_trains import Trials
 from .distributed import ALONE, World
 from .errors import InputError, RunWarning
@@ -54,40 +57,72 @@ class Silent:
 
 def start(
     recipe: Recipe,
-    folder: Path,
+    folder: Path | Claim,
     seed: int,
     reporter: Reporter,
     device: str = "cpu",
     data_dir: str | None = None,
     world: World = ALONE,
+    ready: Callable[[Recipe], None] = lambda recipe: None,
 ) -> dict[str, Any]:
     """Train by a recipe into a new folder and return the content of its metrics.json.
 
-    Processes that share the work (:func:`shiftlearn.distributed.join`) all call it with their ``world``; each reads
-    the data, and the first writes the folder.
+    The folder is claimed before the data are read, and locked until the run ends. Processes that share the work
+    (:func:`shiftlearn.distributed.join`) all call it with their ``world``; each reads the data, and the first writes
+    the folder. ``ready`` is called with the recipe, sizes as in the
+    data, once data and device were found.
 
     Raises:
-        InputError: the folder exists and is not empty, or a setting, the device or the data do not serve.
+        InputError: the folder exists and is not empty, or is in use; a setting, the device or the data do not serve.
         PeerError: that happened in another process.
     """
-    world.first(lambda: checkpoint.require_new(folder))
-    run = world.agreed(lambda: _Run(recipe, seed, device, data_dir, world=world))
-    world.first(lambda: checkpoint.save_settings(run.model, folder))
-    return run.finish(folder, reporter)
+    with ExitStack() as held:
+        claim = world.first(lambda: held.enter_context(hold(folder, new=True)))
+        run = world.agreed(lambda: _Run(recipe, seed, device, data_dir, world=world))
+        world.first(lambda: checkpoint.save_settings(run.model, claim.folder))
+        ready(run.recipe)
+        return run.finish(claim.folder, reporter)
 
 
 def resume(
-    folder: Path, reporter: Reporter, device: str = "cpu", data_dir: str | None = None, world: World = ALONE
+    folder: Path | Claim,
+    reporter: Reporter,
+    device: str = "cpu",
+    data_dir: str | None = None,
+    world: World = ALONE,
+    ready: Callable[[Recipe], None] = lambda recipe: None,
 ) -> dict[str, Any] | None:
     """Go on with a run from its last whole epoch, or from the start if there is none. None: it is finished.
 
-    The first process of a ``world`` reads the folder for all; their number need not be that of the start.
+    The first process of a ``world`` reads the folder for all; their number need not be that of the start. ``ready`` as
+    for :func:`start`.
+
+    Raises:
+        InputError: there is no run, a running process uses its folder, or a file is damaged.
+        PeerError: that happened in another process.
     """
-    config, metrics = world.first(lambda: (checkpoint.read_config(folder), checkpoint.read_metrics(folder)))
+    with ExitStack() as held:
+        claim, config, metrics = world.first(lambda: take_up(folder, held))
+        if metrics is not None:
+            return None
+        run = world.agreed(lambda: _Run(config.recipe, config.seed, device, data_dir, config.digest, world))
+        ready(run.recipe)
+        assert claim is not None
+        return run.finish(claim.folder, reporter)
+
+
+def take_up(folder: Path | Claim, held: ExitStack) -> tuple[Claim | None, checkpoint.Config, dict[str, Any] | None]:
+    """Claim the folder of an unfinished run until ``held`` is closed; its settings, and its summary if it is finished.
+
+    Raises:
+        InputError: there is no run, a running process uses its folder, or a file is damaged.
+    """
+    path = folder.folder if isinstance(folder, Claim) else folder
+    config, metrics = checkpoint.read_config(path), checkpoint.read_metrics(path)
     if metrics is not None:
-        return None
-    run = world.agreed(lambda: _Run(config.recipe, config.seed, device, data_dir, config.digest, world))
-    return run.finish(folder, reporter)
+        return None, config, metrics
+    claim = held.enter_context(hold(folder))
+    return claim, checkpoint.read_config(path), checkpoint.read_metrics(path)  # it may just have ended
 
 
 class _Run:

@@ -8,12 +8,12 @@ from trees import cells, write
 
 @pytest.fixture
 def fails(call, tmp_path):
-    """A mistake: exit code 2, one line that says ``part``, and no new files in the current folder."""
+    """A mistake: exit code 2, one line alone that says ``part``, and no new files in the current folder."""
 
     def fails(part, *arguments):
         before = sorted(tmp_path.rglob("*"))
-        code, _, err = call(*arguments)
-        assert code == 2
+        code, out, err = call(*arguments)
+        assert (code, out) == (2, "")
         assert err.startswith("shiftlearn: ")
         assert len(err.splitlines()) == 1
         assert part.lower() in err.lower()

@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -19,8 +19,15 @@ from ..training import Reporter
 _LINES = 50  # about so many for a whole run, at most twice that
 
 
+class Display(Reporter, Protocol):
+    """A reporter that also prints lines of text."""
+
+    def say(self, text: str) -> None:
+        """Print a line, above the bar if there is one."""
+
+
 @contextmanager
-def reporter(epochs: int) -> Iterator[Reporter]:
+def reporter(epochs: int) -> Iterator[Display]:
     """The reporter that suits standard output; warnings of the run become lines on standard error."""
     with warnings.catch_warnings():
         plain = warnings.showwarning
@@ -38,7 +45,7 @@ def reporter(epochs: int) -> Iterator[Reporter]:
 
 
 @contextmanager
-def _watching(epochs: int) -> Iterator[Reporter]:
+def _watching(epochs: int) -> Iterator[Display]:
     console = Console()
     if not (sys.stdout.isatty() and console.is_terminal):
         yield _Lines(console, epochs)
@@ -60,6 +67,9 @@ class _Lines:
         self.began: float | None = None
         self.first = 1
 
+    def say(self, text: str) -> None:
+        self.console.out(text, highlight=False)
+
     def batch(self, epoch: int, share: float, loss: float, accuracy: float, samples_per_second: float) -> None:
         if self.began is None:
             self.began, self.first = time.perf_counter(), epoch
@@ -77,7 +87,7 @@ class _Lines:
             f"{record['samples_per_second']:,.0f} samples/s",
             f"{left:.0f} s left",
         ]
-        self.console.print("  ".join(parts), highlight=False, soft_wrap=True)
+        self.say("  ".join(parts))
 
     def _left(self, epoch: int) -> float:
         elapsed = time.perf_counter() - (self.began or time.perf_counter())

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..claims import hold
 from ..sweep import Cell, run
 from .printing import Voice
 
@@ -19,7 +20,6 @@ def sweep(
     Raises:
         InputError: as :func:`shiftlearn.sweep.run`.
     """
-    voice.say(f"{len(cells)} runs in {folder}")
     found: dict[str, dict[str, Any]] = {}
 
     def done(cell: Cell, metrics: dict[str, Any]) -> None:
@@ -27,7 +27,9 @@ def sweep(
         voice.say(f"{len(found)}/{len(cells)}  {cell.name}  test accuracy {metrics['test_accuracy']:.2%}")
 
     try:
-        run(cells, folder, jobs, data_dir, done)
+        with hold(folder) as claim:
+            voice.say(f"{len(cells)} runs in {folder}")
+            run(cells, claim, jobs, data_dir, done)
     except (KeyboardInterrupt, SystemExit) as stop:  # Ctrl-C; SIGTERM
         print("\ninterrupted; the same command goes on", file=sys.stderr)
         sys.exit(stop.code if isinstance(stop, SystemExit) else 130)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from .. import checkpoint, recipes, records, reporters, training
+from ..claims import Claim, hold, hold_next
 from ..cross_validation import cross_validate
 from ..distributed import World, join
 from ..errors import InputError, unknown_name
@@ -53,6 +56,7 @@ class _Job:
     recipe: recipes.Recipe
     seed: int
     folder: Path
+    claim: Claim | None  # None: the run is finished
     plan: Plan
     changed: tuple[str, ...] = ()
     metrics: dict[str, Any] | None = None  # of a run that is finished
@@ -77,8 +81,8 @@ def train(
         import torch
 
         torch.set_num_threads(threads)
-    with join(device) as (world, own):
-        job = world.first(lambda: _job(name, settings, epochs, seed, out, resume, target, plan))
+    with join(device) as (world, own), ExitStack() as held:
+        job = world.first(lambda: _job(name, settings, epochs, seed, out, resume, target, plan, held))
         world.first(lambda: job.plan.check(device, world.size))
         board = world.first(lambda: _board(job, log))
         if not world.is_writer:
@@ -100,7 +104,9 @@ def _job(
     resume: str | None,
     target: str | None,
     plan: Plan,
+    held: ExitStack,
 ) -> _Job:
+    """What is to be done; the run folder is claimed until ``held`` is closed."""
     if (name is None) == (resume is None):
         raise InputError(f"name a recipe ({', '.join(recipes.names())}) or a CSV file, or --resume a run folder")
     if resume is not None and (settings or plan != Plan(compare=plan.compare) or {epochs, seed, out, target} != {None}):
@@ -110,19 +116,19 @@ def _job(
         )
     if resume is not None:
         folder = Path(resume)
-        config, metrics = checkpoint.read_config(folder), checkpoint.read_metrics(folder)
+        claim, config, metrics = training.take_up(folder, held)
         if config.folds:
             plan = Plan(config.folds, config.repeats, config.compare)
         elif config.repeats:
             plan = Plan(repeat=config.repeats)
-        return _Job(config.recipe, config.seed, folder, plan, metrics=metrics)
+        return _Job(config.recipe, config.seed, folder, claim, plan, metrics=metrics)
     assert name is not None
     seed = seed or 0
     changed = read_settings(settings, epochs)
     recipe = recipes.override(_recipe(name, target), changed)
-    folder = Path(out) if out else _new_folder(Path("runs"), f"{Path(name).stem}-seed{seed}")
-    checkpoint.require_new(folder)
-    return _Job(recipe, seed, folder, plan, tuple(changed))
+    default = Path("runs") / f"{Path(name).stem}-seed{seed}"
+    claim = held.enter_context(hold(Path(out), new=True) if out else hold_next(default))
+    return _Job(recipe, seed, claim.folder, claim, plan, tuple(changed))
 
 
 def _board(job: _Job, log: str | None) -> reporters.TensorBoard | None:
@@ -146,35 +152,45 @@ def _run(
     voice: Voice,
 ) -> None:
     recipe, seed, folder, plan, metrics = job.recipe, job.seed, job.folder, job.plan, job.metrics
-    if not resume:  # an older run has stored a description that also told settings
-        voice.say(f"recipe: {recipe.description}")
-    voice.say(describe(recipe))
-    if job.changed:
-        voice.say("changed: " + ", ".join(f"{key} = {recipe.as_dict()[key]}" for key in job.changed))
-    voice.say(f"run folder: {folder}")
-    if board is not None:
-        voice.say(f"watch it with: tensorboard --logdir {shlex.quote(str(board.folder.parent))}")
-    if world.size > 1:
-        voice.say(f"processes: {world.size}")
+
+    def announce(say: Callable[[str], None], found: recipes.Recipe) -> None:
+        if not resume:  # an older run has stored a description that also told settings
+            say(f"recipe: {found.description}")
+        say(describe(found))
+        if job.changed:
+            say("changed: " + ", ".join(f"{key} = {found.as_dict()[key]}" for key in job.changed))
+        say(f"run folder: {folder}")
+        if board is not None:
+            say(f"watch it with: tensorboard --logdir {shlex.quote(str(board.folder.parent))}")
+        if world.size > 1:
+            say(f"processes: {world.size}")
+
     if metrics is not None:
+        announce(voice.say, recipe)
         voice.say("this run is finished; nothing is left to do")
         _show(folder, metrics, voice)
         return
+    assert job.claim is not None
     try:
         with explained_memory(recipe), ExitStack() as stack:
-            watchers: list[training.Reporter] = [stack.enter_context(reporter(recipe.epochs))] if voice.talks else []
+            watchers: list[training.Reporter] = []
+            ready = partial(announce, voice.say)
+            if voice.talks:
+                display = stack.enter_context(reporter(recipe.epochs))
+                watchers.append(display)
+                ready = partial(announce, display.say)
             if board is not None:
                 watchers.append(stack.enter_context(board))
             watch = reporters.Several(watchers)
             if plan.folds is not None:
                 repeats = 1 if plan.repeats is None else plan.repeats
-                metrics = cross_validate(recipe, folder, seed, plan.folds, repeats, watch, plan.compare)
+                metrics = cross_validate(recipe, job.claim, seed, plan.folds, repeats, watch, plan.compare, ready)
             elif plan.repeat is not None:
-                metrics = repeat(recipe, folder, seed, plan.repeat, watch)
+                metrics = repeat(recipe, job.claim, seed, plan.repeat, watch, ready)
             elif resume:
-                metrics = training.resume(folder, watch, device, data_dir, world)
+                metrics = training.resume(job.claim, watch, device, data_dir, world, ready)
             else:
-                metrics = training.start(recipe, folder, seed, watch, device, data_dir, world)
+                metrics = training.start(recipe, job.claim, seed, watch, device, data_dir, world, ready)
             if board is not None:
                 assert metrics is not None
                 board.end(metrics)
@@ -260,8 +276,3 @@ def read_settings(pairs: list[str], epochs: int | None) -> dict[str, Any]:
     if epochs is not None:
         settings["epochs"] = epochs
     return settings
-
-
-def _new_folder(parent: Path, stem: str) -> Path:
-    names = [stem, *(f"{stem}-{k}" for k in range(2, 10_000))]
-    return next(parent / name for name in names if not (parent / name).exists())
