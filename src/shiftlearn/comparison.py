@@ -38,7 +38,7 @@ def grid(
             raise InputError(f"{option} names one twice: {', '.join(names)}")
     cells = []
     for rule, pathway, modulator in itertools.product(rules_, feedback, modulators):
-        rules.get(rule)
+        rules.require(rule)
         changed = recipes.override(recipe, {"rule": rule, "feedback": pathway, "modulator": modulator})
         cells += [Cell(f"{rule}-{pathway}-{modulator}-seed{seed}", changed, seed) for seed in range(seeds)]
     return cells

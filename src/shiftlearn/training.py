@@ -104,7 +104,7 @@ class _Run:
         if world.size > recipe.batch:
             raise InputError(f"batch must be at least the number of processes, {world.size}, got {recipe.batch}")
         self.device, self.world = _device(device), world
-        rules.get(recipe.rule)  # before the data are read
+        rules.require(recipe.rule)  # before the data are read
         task = tasks.read(recipe, seed, data_dir, ["train"])
         tasks.require_same(task, recipe, digest)
         features = task.scale(recipe, task.train)
