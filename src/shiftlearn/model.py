@@ -30,6 +30,7 @@ from .nn import (
     spike_time_scores,
 )
 from .recipes import Recipe
+from .words import counted
 
 __all__ = ["Model", "build"]
 
@@ -59,7 +60,7 @@ def build(
         channels = coded_width(recipe.coding, 1, recipe.coding_cells)
         side = math.isqrt(width // channels)
         if width != channels * side**2:
-            raise InputError(f"maps need a square image, got {width // channels} values")
+            raise InputError(f"maps need a square image, got {counted(width // channels, 'value')}")
         modules.append(nn.Unflatten(1, (channels, side, side)))
         for maps in recipe.maps:
             before, side = side, (side + 2 * recipe.padding - recipe.kernel + 1) // recipe.pool
@@ -187,14 +188,16 @@ class Model:
             if isinstance(x, Trials) and x.num_synapses == channels - cue:
                 parts = range(0, max(len(x), 1), CHUNK)  # the way there takes several times the memory of the events
                 return SpikeEvents.cat([to_events(x, slice(k, k + CHUNK), tau=self.recipe.tau, cue=cue) for k in parts])
-            wanted = f"trials of {channels - cue} synapses, or SpikeEvents of {channels} channels,"
+            wanted = (
+                f"trials of {counted(channels - cue, 'synapse')}, or SpikeEvents of {counted(channels, 'channel')},"
+            )
         else:
             wanted = "no spike trains"
         found = type(x).__name__
         if isinstance(x, Trials):
-            found += f" of {x.num_synapses} synapses"
+            found += f" of {counted(x.num_synapses, 'synapse')}"
         elif isinstance(x, SpikeEvents):
-            found += f" of {x.num_channels} channels"
+            found += f" of {counted(x.num_channels, 'channel')}"
         raise InputError(f"x must be {wanted} for this model, got {found}")
 
 
@@ -205,7 +208,7 @@ def _columns(x: Array | Sequence[Column], count: int) -> Sequence[Column]:
     if array.ndim != 2 or array.shape[1] != count:
         raise InputError(f"x must have shape (n, {count}), one column per feature, got {tuple(array.shape)}")
     if not np.issubdtype(array.dtype, np.number):
-        raise InputError(f"x must hold numbers, or be a sequence of {count} columns, got {array.dtype}")
+        raise InputError(f"x must hold numbers, or be a sequence of {counted(count, 'column')}, got {array.dtype}")
     return list(array.T.astype(np.float64))
 
 

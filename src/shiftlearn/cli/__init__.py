@@ -13,6 +13,7 @@ from typer.exceptions import TyperException
 
 from .. import __version__
 from ..errors import InputError, PeerError
+from ..names import PLOTS
 from . import completion
 from .data_commands import data_app
 from .options import NAME, DataDir, Epochs, Json, Quiet, Recipe, RunFolder, Settings, examples, help_alone
@@ -156,7 +157,7 @@ def inspect(
 @app.command(epilog=examples("plot runs/first curves", "plot runs/first raster --sample 7 --dark --out raster.svg"))
 def plot(
     run: RunFolder,
-    kind: Annotated[str, typer.Argument(help="curves, raster, potential, weights, confusion, roc, fields or time.")],
+    kind: Annotated[str, typer.Argument(help=f"{', '.join(PLOTS)}.", autocompletion=completion.one_of(*PLOTS))],
     out: Annotated[
         str | None, typer.Option(metavar="FILE", help="A .png, .svg or .pdf; default: RUN-KIND.png in this folder.")
     ] = None,
@@ -288,7 +289,13 @@ def playground(
 def export(
     run: RunFolder,
     out: Annotated[str, typer.Option(metavar="FILE", help="The file; one that is there is replaced.")],
-    format: Annotated[str, typer.Option(help="nir: a graph of the neuromorphic intermediate representation.")] = "nir",
+    format: Annotated[
+        str,
+        typer.Option(
+            help="nir: a graph of the neuromorphic intermediate representation.",
+            autocompletion=completion.one_of("nir"),
+        ),
+    ] = "nir",
     tau: Annotated[
         float | None,
         typer.Option(
@@ -317,8 +324,7 @@ def main() -> None:
         code = app(prog_name=NAME, standalone_mode=False)
         sys.stdout.flush()
     except (InputError, TyperException) as error:
-        message = error.format_message() if isinstance(error, TyperException) else str(error)
-        _fail(message)
+        _fail(completion.explained(error, app) if isinstance(error, TyperException) else str(error))
     except PeerError:  # whose message that other process prints
         sys.exit(2)
     except BrokenPipeError:

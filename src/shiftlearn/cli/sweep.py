@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..sweep import Cell, run
+from ..words import counted
 from .printing import Voice
 
 
@@ -19,7 +20,7 @@ def sweep(
     Raises:
         InputError: as :func:`shiftlearn.sweep.run`.
     """
-    voice.say(f"{len(cells)} runs in {folder}")
+    voice.say(f"{counted(len(cells), 'run')} in {folder}")
     found: dict[str, dict[str, Any]] = {}
 
     def done(cell: Cell, metrics: dict[str, Any]) -> None:

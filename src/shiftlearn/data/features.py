@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ..errors import InputError, unknown_name
 from ..names import SCALINGS
+from ..words import counted
 from .tables import Column
 
 __all__ = ["MAX_CATEGORIES", "Features", "NothingVaries"]
@@ -216,7 +217,7 @@ def _check(names: Sequence[str], columns: Sequence[Column]) -> list[Column]:
             raise InputError(f"column {name!r}: expected shape (n,), {array.shape} given.")
         if checked and len(array) != len(checked[0]):
             raise InputError(
-                f"column {name!r}: expected {len(checked[0])} rows as in {names[0]!r}, {len(array)} given."
+                f"column {name!r}: expected {counted(len(checked[0]), 'row')} as in {names[0]!r}, {len(array)} given."
             )
         if array.dtype.kind in "OU":
             for value in array:
@@ -296,10 +297,9 @@ def _places(
     """Some of the sorted values, and the place of each among all: of equal ones the middle, as a share."""
     count = len(values)
     chosen = np.linspace(0, count - 1, min(count, _MAX_KNOTS)).round().astype(np.int64)
-    if weight is not None:
-        shares = np.linspace(0, 1, len(chosen))
+    if weight is not None and count > _MAX_KNOTS:
         below = np.cumsum(weight)
-        chosen = np.searchsorted(below, shares * below[-1]).clip(max=count - 1)
+        chosen = np.searchsorted(below, np.linspace(0, below[-1], _MAX_KNOTS)).clip(max=count - 1)
     knots = np.unique(values[chosen])
     first, after = (np.searchsorted(values, knots, side) for side in ("left", "right"))
     if weight is None:
