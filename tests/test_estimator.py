@@ -126,8 +126,10 @@ def test_early_stopping_holds_out_samples_before_equal_ones_are_merged() -> None
     corners = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
     model.fit(np.repeat(corners, 25, axis=0), np.repeat([0, 1, 1, 0], 25))
     assert model.predict(corners).tolist() == [0, 1, 1, 0]
+    model.set_params(class_weight={0: 0, 1: 1}).fit(np.repeat(corners, 25, axis=0), np.repeat([0, 1, 1, 0], 25))
+    assert set(model.predict(corners)) == {1}
     with pytest.raises(InputError, match=r"early_stopping must hold out 0\.1 .* of the 4 samples, some of every class"):
-        model.fit(corners, [0, 1, 1, 0])
+        model.set_params(class_weight=None).fit(corners, [0, 1, 1, 0])
 
 
 def test_a_missing_number_counts_as_the_median_of_the_samples() -> None:

@@ -142,8 +142,7 @@ class ShiftClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._check_parameters()
         rows, y, weight = self._validated(X, y, sample_weight, reset=True)
         self.classes_, labels = np.unique(y, return_inverse=True)
-        rows, labels, weight = self._samples(rows, labels, weight)
-        of_class = self._of_class(labels, weight)
+        rows, labels, weight, of_class = self._samples(rows, labels, weight)
         self._seed = _seed(self.random_state)
         train, rest = self._split(labels) if self.early_stopping else (np.arange(len(labels)), np.arange(0))
         samples = self._begin(rows[train], labels[train], weight[train], of_class)
@@ -154,7 +153,8 @@ class ShiftClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             if not self.early_stopping:
                 continue
             right = self._scores(rows[rest]).argmax(1) == labels[rest]
-            self.validation_scores_.append(float(np.average(right, weights=weight[rest])))
+            heft = (weight * of_class[labels])[rest]
+            self.validation_scores_.append(float(np.average(right, weights=heft)))
             since = epoch - int(np.argmax(self.validation_scores_))
             if since == 0:
                 best = copy.deepcopy(self.network_.state_dict())
@@ -183,8 +183,7 @@ class ShiftClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         rows, y, weight = self._validated(X, y, sample_weight, reset=first)
         labels = LabelEncoder().fit(known).transform(y)
         self.classes_ = known
-        rows, labels, weight = self._samples(rows, labels, weight)
-        of_class = self._of_class(labels, weight)
+        rows, labels, weight, of_class = self._samples(rows, labels, weight)
         if first:
             self._seed = _seed(self.random_state)
             samples = self._begin(rows, labels, weight, of_class)
@@ -262,23 +261,21 @@ class ShiftClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self, "network_")
         return read(self, X, reset=False, text=self._text)[0]
 
-    def _samples(self, rows: Rows, labels: Labels, weight: Floats) -> tuple[Rows, Labels, Floats]:
-        """Those with a weight above 0, in an order that does not depend on the given one."""
+    def _samples(self, rows: Rows, labels: Labels, weight: Floats) -> tuple[Rows, Labels, Floats, Floats]:
+        """Those that count, in an order that does not depend on the given one, and the (classes,) class weights."""
         order = np.argsort(keys(rows.values, labels, weight), kind="stable")
-        order = order[weight[order] > 0]
-        return rows[order], labels[order], weight[order]
-
-    def _of_class(self, labels: Labels, weight: Floats) -> Floats:
-        """(classes,) factors on the weights of their samples."""
-        result: Floats
+        rows, labels, weight = rows[order], labels[order], weight[order]
+        of_class: Floats
         if self.class_weight == "balanced":
             share = np.bincount(labels, weight, len(self.classes_)) / weight.sum()
-            result = 1 / np.where(share > 0, share, 1) / np.count_nonzero(share)
+            of_class = 1 / np.where(share > 0, share, 1) / np.count_nonzero(share)
         else:
-            result = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
-        if not (result[labels] >= 0).all() or not result[labels].any():
+            of_class = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
+        total = weight * of_class[labels]
+        if not (total >= 0).all() or not total.any():
             raise InputError(f"class_weight must be 0 or more, and not 0 for all samples, got {self.class_weight!r}")
-        return result
+        count = total > 0
+        return rows[count], labels[count], weight[count], of_class
 
     def _split(self, labels: Labels) -> tuple[Labels, Labels]:
         """Numbers of the samples to train on, and of those held out for early stopping."""
