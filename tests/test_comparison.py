@@ -61,6 +61,29 @@ def test_compare_prints_what_the_runs_found(call, tmp_path, monkeypatch):
     assert (one / "metrics.json").is_file()
 
 
+def test_a_single_seed_has_no_deviation(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    choice = ("compare", "iris", *SMALL, "--rules", "exact", "--feedback", "random", "--seeds", 1)
+    code, out, _ = call(*choice)
+    assert code == 0
+    assert "│ -  │ 1     │" in out
+    assert "1 run in" in out
+    with open(tmp_path / "runs/compare-iris/comparison.csv", encoding="utf-8", newline="") as file:
+        assert [row["accuracy_sd"] for row in csv.DictReader(file)] == [""]
+    rows = json.loads(call(*choice, "--json")[1])
+    assert [row["accuracy_sd"] for row in rows] == [None]
+    pytest.importorskip("matplotlib")
+    axes = comparison.draw(rows, "one seed").axes[0]
+    assert all("±" not in text.get_text() for text in axes.texts)
+    assert "sd" not in axes.get_xlabel()
+
+
+def test_a_rule_of_a_module_makes_folders_that_any_system_can_name():
+    (cell,) = comparison.grid(recipes.read("iris"), ["shiftlearn.rules:exact"], ["random"], ["error"], 1)
+    assert cell.name == "shiftlearn.rules.exact-random-error-seed0"
+    assert cell.recipe.rule == "shiftlearn.rules:exact"
+
+
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [

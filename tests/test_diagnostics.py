@@ -32,6 +32,12 @@ def known() -> nn.Sequential:
 Z = torch.tensor([[1.0, 1.5], [2.0, 3.0], [1.0, inf]])
 
 
+def test_a_single_sample_has_no_deviation():
+    first, second = layer_report(known(), Z[:1])
+    assert (first["neuron_sd"], first["spread"], second["t_sd"]) == (None, None, None)
+    assert first["t_sd"] > 0
+
+
 def test_a_network_whose_spikes_are_known():
     first, second = layer_report(known(), Z)
     # u = 2, 4, 2 and 2.5, 5, silent; the causal set is both inputs of two in samples 1 and 2, the only one in 3.

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 import pickle
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import joblib
 import numpy as np
 import pytest
+import torch
 from scipy import sparse
 from sklearn import datasets
 from sklearn.base import clone
@@ -18,8 +24,11 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from shiftlearn import rules
 from shiftlearn.errors import InputError
 from shiftlearn.estimator import ShiftClassifier
+from shiftlearn.recipes import override
+from shiftlearn.rows import copies
 
 IRIS = datasets.load_iris(return_X_y=True)
 
@@ -70,6 +79,11 @@ def test_a_weight_of_k_is_the_same_as_k_copies_in_any_order() -> None:
     assert np.array_equal(small().fit(x, y, weight).predict_proba(x), copies.predict_proba(x))
 
 
+def test_fractions_of_a_weight_count_as_much_and_its_unit_does_not_matter_beyond_a_limit() -> None:
+    counts = [copies(np.array(weight)).tolist() for weight in ([3.0, 1.0], [0.2, 0.8], [2.5, 1.0], [3e6, 1e6])]
+    assert counts == [[3, 1], [1, 1], [2, 1], [7500, 2500]]
+
+
 @pytest.mark.parametrize("class_weight", ["balanced", {"rare": 20.0}])
 def test_class_weights_favour_the_rare_class(class_weight: Any) -> None:
     rng = np.random.default_rng(0)
@@ -100,6 +114,137 @@ def test_early_stopping_keeps_the_best_weights() -> None:
     assert model.n_iter_ == best + 1 + 3
     shorter = small(early_stopping=True, max_iter=200, n_iter_no_change=200, validation_fraction=0.2).fit(*IRIS)
     assert shorter.n_iter_ == 200
+
+
+def test_early_stopping_holds_out_samples_before_equal_ones_are_merged() -> None:
+    x = np.random.default_rng(0).integers(0, 2, (2000, 4))
+    y = x.sum(1) % 2
+    model = ShiftClassifier(n_members=1, random_state=0, early_stopping=True)
+    assert model.fit(x, y).score(x, y) >= 0.99
+    order = np.random.default_rng(1).permutation(len(y))
+    assert np.array_equal(model.predict_proba(x), clone(model).fit(x[order], y[order]).predict_proba(x))
+    corners = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+    model.fit(np.repeat(corners, 25, axis=0), np.repeat([0, 1, 1, 0], 25))
+    assert model.predict(corners).tolist() == [0, 1, 1, 0]
+    model.set_params(class_weight={0: 0, 1: 1}).fit(np.repeat(corners, 25, axis=0), np.repeat([0, 1, 1, 0], 25))
+    assert set(model.predict(corners)) == {1}
+    with pytest.raises(InputError, match=r"early_stopping must hold out 0\.1 .* of the 4 samples, some of every class"):
+        model.set_params(class_weight=None).fit(corners, [0, 1, 1, 0])
+
+
+def test_a_missing_number_counts_as_the_median_of_the_samples() -> None:
+    x, y = IRIS
+    holes = np.where(np.random.default_rng(0).random(x.shape) < 0.1, np.nan, x)
+    model = small().fit(holes, y)
+    assert model.score(holes, y) > 0.85
+    medians = np.tile(np.nanmedian(holes, axis=0), (3, 1))
+    assert np.allclose(model.predict_proba(np.full((3, 4), np.nan)), model.predict_proba(medians))
+    assert np.isfinite(small().fit(np.full((6, 2), np.nan), [0, 0, 0, 1, 1, 1]).predict_proba(holes[:, :2])).all()
+    for bad in (np.inf, -np.inf):
+        with pytest.raises(ValueError, match="infinity"):
+            model.predict(np.full((1, 4), bad))
+
+
+class Series:
+    """A column of the least that a data frame can be."""
+
+    def __init__(self, values: list[Any], dtype: str) -> None:
+        self.values, self.dtype = values, dtype
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return np.array(self.values, dtype or object)
+
+    def is_null(self) -> list[bool]:
+        return [value is None for value in self.values]
+
+
+class Frame:
+    """The least that a data frame can be."""
+
+    def __init__(self, columns: dict[str, list[Any]]) -> None:
+        self.columns, self.dtypes = list(columns), ["object"] * len(columns)
+        self.series = [Series(values, "object") for values in columns.values()]
+        self.shape = len(self.series[0].values), len(columns)
+
+    def get_columns(self) -> list[Series]:
+        return self.series
+
+
+FRAMES = ("plain", "pandas", "polars")
+
+
+def frame(kind: str, columns: dict[str, list[Any]]) -> Any:
+    if kind == "plain":
+        return Frame(columns)
+    return pytest.importorskip(kind).DataFrame(columns, **({"strict": False} if kind == "polars" else {}))
+
+
+@pytest.mark.parametrize("kind", FRAMES)
+def test_text_in_a_data_frame(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    colour, size = rng.choice(["red", "green", "blue"], 120).tolist(), rng.random(120).tolist()
+    y = np.array(colour) != "red"
+    colour[7], size[8] = None, None
+    model = small(n_members=1).fit(frame(kind, {"colour": colour, "size": size}), y)
+    assert model.features_.numeric == (False, True)
+    assert model.features_.width == 4
+    assert model.score(frame(kind, {"colour": colour, "size": size}), y) > 0.95
+    new = frame(kind, {"colour": ["blue", "red", "black", None], "size": [0.5] * 4})
+    scores = model.predict_proba(new)
+    assert scores.argmax(1)[:2].tolist() == [1, 0]
+    assert np.array_equal(scores[2], scores[3])
+    missing = model.predict_proba(frame(kind, {"colour": [None], "size": [None]}))
+    assert np.allclose(missing, scores[3:], atol=0.1)
+    with pytest.raises(InputError, match="expected text as in training, numbers given"):
+        model.predict(frame(kind, {"colour": [1.0], "size": [0.5]}))
+
+
+@pytest.mark.parametrize("kind", FRAMES)
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (["12", "?", "7"], "column 'a' is text, but holds '12': make it numbers, or categories"),
+        ([1j, 2j, 3j], "column 'a' must hold numbers or text, got complex"),
+    ],
+)
+def test_columns_that_are_neither_numbers_nor_text(kind: str, column: list[Any], message: str) -> None:
+    if kind == "polars" and isinstance(column[0], complex):
+        pytest.skip("polars has no complex numbers")
+    with pytest.raises(InputError, match=message):
+        small().fit(frame(kind, {"a": column}), [0, 1, 1])
+
+
+def test_data_frames_of_pandas_keep_names_categories_and_missing_integers() -> None:
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame(
+        {
+            "zone": pandas.Categorical([1, 2, None, 2] * 10),
+            "count": pandas.array([1, None, 3, 4] * 10, dtype="Int64"),
+            "open": [True, False, True, True] * 10,
+        }
+    )
+    y = [0, 1, 0, 1] * 10
+    model = small(max_iter=60).fit(table, y)
+    assert model.feature_names_in_.tolist() == list(table) == list(model.features_.names)
+    assert model.features_.numeric == (False, True, True)
+    assert np.array_equal(
+        model.predict(table.iloc[:2]), [0, 1]
+    )  # without a missing zone, which makes floats of integers
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.predict(table[["count", "zone", "open"]])
+    assert cross_val_score(small(), table, y, cv=2).mean() > 0.9
+
+
+def test_predict_log_proba_stays_finite_where_scores_vanish() -> None:
+    x, y = IRIS
+    model = small().fit(x, y)
+    model.recipe_ = override(model.recipe_, {"beta": 1e6})
+    scores, logs = model.predict_proba(x), model.predict_log_proba(x)
+    seen = scores > 1e-300
+    assert np.allclose(logs[seen], np.log(scores[seen]), rtol=0, atol=1e-9)
+    assert (scores == 0).any()
+    assert np.isfinite(logs[scores == 0]).any()
+    assert (logs[scores == 0] < -690).all()
 
 
 def test_partial_fit_learns_in_chunks_and_clips_what_lies_outside() -> None:
@@ -158,6 +303,69 @@ def test_random_state_decides() -> None:
     assert not np.array_equal(first, other)
 
 
+@pytest.mark.parametrize("make", [np.random.default_rng, lambda seed: torch.Generator().manual_seed(seed)])
+def test_a_generator_decides_and_advances(make: Callable[[int], Any]) -> None:
+    x, y = IRIS
+    model = small(max_iter=2, random_state=make(1))
+    twin = clone(model)
+    first, second = (model.fit(x, y).predict_proba(x) for _ in range(2))
+    assert not np.array_equal(first, second)
+    assert np.array_equal(first, twin.fit(x, y).predict_proba(x))
+    assert np.array_equal(first, small(max_iter=2, random_state=make(1)).fit(x, y).predict_proba(x))
+
+
+MODULE = """
+import torch
+from shiftlearn.rules import Coefficients
+
+def sign_only(delta, u, drive, delay):
+    return Coefficients(torch.zeros_like(delta), delta, delta, delta * u * delay)
+"""
+
+
+@pytest.fixture
+def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A module with a rule, which processes that are started find too."""
+    (tmp_path / "own_rules_of_the_test.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    yield importlib.import_module("own_rules_of_the_test")
+    sys.modules.pop("own_rules_of_the_test", None)
+
+
+def test_a_rule_may_be_a_function_or_the_place_of_one(own_module: Any) -> None:
+    x, y = IRIS
+    place = "own_rules_of_the_test:sign_only"
+    rules_ = (place, own_module.sign_only, lambda *arguments: own_module.sign_only(*arguments), rules.exact, "exact")
+    models = [small(max_iter=3, rule=rule).fit(x, y) for rule in rules_]
+    named, function, other, exact, known = (model.predict_proba(x) for model in models)
+    assert np.array_equal(named, function)
+    assert np.array_equal(named, other)
+    assert np.array_equal(exact, known)
+    assert not np.array_equal(named, exact)
+    assert [model.recipe_.rule for model in models[:2]] == [place, place]
+    assert models[3].recipe_.rule == "exact"
+
+
+def test_a_search_in_other_processes_takes_own_rules(own_module: Any) -> None:
+    x, y = IRIS
+    given = lambda *arguments: rules.exact(*arguments)  # noqa: E731
+    grid = {"rule": ["own_rules_of_the_test:sign_only", own_module.sign_only, given]}
+    search = GridSearchCV(small(max_iter=2, n_members=1), grid, cv=2, n_jobs=2, error_score="raise", refit=False)
+    with joblib.parallel_config("loky", inner_max_num_threads=1):  # not workers of another test, which lack the path
+        found = search.fit(x, y).cv_results_["mean_test_score"]
+    assert np.isfinite(found).all()
+
+
+def test_a_model_with_a_function_as_rule_goes_on_in_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = IRIS
+    model = small(max_iter=2, rule=lambda *arguments: rules.exact(*arguments)).fit(x, y)
+    again = cloudpickle.loads(cloudpickle.dumps(model))
+    monkeypatch.setattr(rules, "_GIVEN", {})
+    assert np.array_equal(model.predict_proba(x), again.predict_proba(x))
+    assert again.partial_fit(x, y).n_iter_ == 3
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -166,7 +374,12 @@ def test_random_state_decides() -> None:
         ({"learning_rate": -1.0}, "learning_rate must be positive, got -1.0"),
         ({"hidden_layer_sizes": (8, 0)}, r"hidden_layer_sizes must be .*, got \(8, 0\)"),
         ({"coding": "on/off"}, "coding must be one of latency.*, got 'on/off'"),
-        ({"rule": "normalised"}, "unknown rule 'normalised'. Did you mean 'normalized'"),
+        ({"rule": "normalised"}, "unknown rule 'normalised'. Did you mean 'normalized'.* 'module:function'"),
+        ({"rule": "no_such_module:mine"}, "rule 'no_such_module:mine' cannot be imported: No module named 'no_such"),
+        ({"rule": "shiftlearn.rules:mine"}, "module 'shiftlearn.rules' has no function 'mine'"),
+        ({"rule": 3}, "unknown rule 3"),
+        ({"random_state": "one"}, "random_state must be a seed or a generator of NumPy or torch: 'one'"),
+        ({"random_state": -1}, "random_state must be a seed or a generator of NumPy or torch: Seed must be"),
         ({"n_members": True}, "n_members must be a whole number of 1 or more, got True"),
         ({"validation_fraction": 0}, "validation_fraction must lie between 0 and 1, got 0"),
         ({"class_weight": {0: -1.0}}, "class_weight must be 0 or more"),

@@ -76,7 +76,7 @@ def test_a_memory_map_gives_the_same_bits(dtype: type, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", x)
     found = []
     for name, samples in (("memory", x), ("map", np.load(tmp_path / "x.npy", mmap_mode="r"))):
-        data.register("large", lambda part, samples=samples: (samples, y), ("even", "odd"))
+        data.register("large", lambda part, samples=samples: (samples, y), ("even", "odd"), replace=True)
         training.start(recipes.override(recipes.read("mnist"), SMALL), tmp_path / name, 0, training.Silent())
         found.append([*load(tmp_path / name).network.state_dict().values()])
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import runpy
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from shiftlearn import coding, data, nn, recipes, tasks, to_time, training
+from shiftlearn import coding, data, nn, recipes, rules, tasks, to_time, training
 from shiftlearn.errors import InputError
-from shiftlearn.names import Registry
+from shiftlearn.names import CODINGS, FEEDBACK, Registry
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 pytestmark = pytest.mark.usefixtures("own_names", "one_thread")
@@ -55,11 +56,27 @@ class TestRegistry:
 
             def taste() -> None: ...
 
+            taste.__module__, taste.__qualname__ = "__main__", "taste"
             registry.register("plum", taste, entry)
         assert registry.get("plum") == 3
         for name in ("plum", "pear"):
             with pytest.raises(InputError, match=f"fruit '{name}' is already registered"):
                 registry.register(name, double, 4)
+
+    @pytest.mark.parametrize("module", ["__main__", "elsewhere"])
+    def test_another_function_needs_replace(self, module: str) -> None:
+        registry: Registry[object] = Registry("fruit", {"pear": 1})
+        first, second = (lambda: None for _ in range(2))
+        first.__module__ = second.__module__ = module
+        registry.register("plum", first, 2)
+        registry.register("plum", first, 2)
+        with pytest.raises(InputError, match=r"'plum' is already registered, for another function; .* replace=True"):
+            registry.register("plum", second, 3)
+        assert registry.get("plum") == 2
+        registry.register("plum", second, 3, replace=True)
+        assert registry.get("plum") == 3
+        with pytest.raises(InputError, match="'pear' is already registered: it is built in"):
+            registry.register("pear", second, 4, replace=True)
 
 
 @pytest.mark.parametrize(
@@ -79,6 +96,58 @@ class TestRegistry:
 def test_what_cannot_be_registered(register, message: str) -> None:
     with pytest.raises(InputError, match=message):
         register()
+
+
+@pytest.mark.parametrize(
+    ("register", "get"),
+    [
+        (rules.register, lambda name: rules.get(name)),
+        (nn.pathways.register, lambda name: FEEDBACK.get(name)),
+        (coding.register, lambda name: CODINGS.get(name).function),
+        (lambda *given, **more: data.register(*given, ("a", "b"), **more), lambda name: data.own(name).loader),
+    ],
+    ids=["rule", "pathway", "coding", "dataset"],
+)
+def test_every_kind_can_be_replaced(register, get) -> None:
+    first, second = (lambda *arguments: None for _ in range(2))
+    register("mine", first)
+    with pytest.raises(InputError, match="replace=True"):
+        register("mine", second)
+    register("mine", second, replace=True)
+    assert get("mine") is second
+
+
+def test_a_rule_by_its_place_is_imported_when_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a network can be read, and classify, without the code that its settings name."""
+    (tmp_path / "rule_by_place.py").write_text("from shiftlearn.rules import exact as mine\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "rule_by_place", raising=False)
+    z = torch.rand(5, 4, generator=torch.Generator().manual_seed(0)) + 1
+    own, exact = (nn.ShiftLinear(4, 3, rule=rule, init_scale=30) for rule in ("rule_by_place:mine", "exact"))
+    exact.load_state_dict(own.state_dict())
+    with torch.no_grad():
+        own(z)
+    assert "rule_by_place" not in sys.modules
+    for layer in (own, exact):
+        fired = layer(z)
+        fired[fired.isfinite()].sum().backward()
+    assert "rule_by_place" in sys.modules
+    assert (exact.shift.grad != 0).any()
+    torch.testing.assert_close(own.shift.grad, exact.shift.grad)
+    with pytest.raises(InputError, match="rule 'rule_by_place:yours': module 'rule_by_place' has no function 'yours'"):
+        training.start(
+            recipes.override(recipes.read("iris"), {"rule": "rule_by_place:yours"}),
+            tmp_path / "run",
+            0,
+            training.Silent(),
+        )
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["a b:c", "a:", ":a", "a:b c", "../a:b"])
+def test_what_is_no_place_of_a_rule(name: str) -> None:
+    with pytest.raises(InputError, match="unknown rule"):
+        rules.get(name)
 
 
 def test_recipes_know_the_names_and_errors_list_them() -> None:

@@ -133,19 +133,20 @@ class Coding(NamedTuple):
         return z
 
 
-def register(name: str, function: Callable[[Tensor, float], Tensor], width: int = 1) -> None:
+def register(name: str, function: Callable[[Tensor, float], Tensor], width: int = 1, *, replace: bool = False) -> None:
     """Add a coding under ``name``, which the setting ``coding`` of a recipe may then say.
 
     ``function(x, exponent)`` gets (…, n) floats from 0 to 1 and the recipe's ``coding_exponent``; it returns
     (…, n · width) of z = exp(t / tau) > 0, inf for no spike. With a width above 1, the first n inputs are one for each
-    value, and so are the second n: convolutions take these as maps.
+    value, and so are the second n: convolutions take these as maps. With ``replace`` it takes the place of another
+    function of that name.
 
     Raises:
         InputError: ``name`` is taken or no identifier, ``function`` is not callable, or ``width`` is below 1.
     """
     if not isinstance(width, int) or width < 1:
         raise InputError(f"width must be an integer of 1 or more, got {width!r}")
-    CODINGS.register(name, function, Coding(function, width))
+    CODINGS.register(name, function, Coding(function, width), replace)
 
 
 def encoder(

@@ -38,14 +38,18 @@ def grid(
             raise InputError(f"{option} names one twice: {', '.join(names)}")
     cells = []
     for rule, pathway, modulator in itertools.product(rules_, feedback, modulators):
-        rules.get(rule)
+        rules.require(rule)
         changed = recipes.override(recipe, {"rule": rule, "feedback": pathway, "modulator": modulator})
-        cells += [Cell(f"{rule}-{pathway}-{modulator}-seed{seed}", changed, seed) for seed in range(seeds)]
+        named = rule.replace(":", ".")  # it becomes a folder
+        cells += [Cell(f"{named}-{pathway}-{modulator}-seed{seed}", changed, seed) for seed in range(seeds)]
     return cells
 
 
 def summarise(found: Iterable[tuple[Cell, dict[str, Any]]], out: Path) -> list[dict[str, Any]]:
-    """Mean and sample standard deviation of every combination, best first; also written to ``comparison.csv``."""
+    """Mean and sample standard deviation of every combination, best first; also written to ``comparison.csv``.
+
+    The deviation of a single seed is None, and an empty cell.
+    """
     together: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for cell, metrics in found:
         r = cell.recipe
@@ -59,7 +63,7 @@ def summarise(found: Iterable[tuple[Cell, dict[str, Any]]], out: Path) -> list[d
                 "feedback": feedback,
                 "modulator": modulator,
                 "accuracy_mean": float(np.mean(accuracy)),
-                "accuracy_sd": float(np.std(accuracy, ddof=1)) if len(accuracy) > 1 else 0.0,
+                "accuracy_sd": float(np.std(accuracy, ddof=1)) if len(accuracy) > 1 else None,
                 "seeds": len(accuracy),
                 "train_seconds": float(np.mean([metrics["train_seconds"] for metrics in several])),
             }
@@ -78,16 +82,18 @@ def draw(rows: Sequence[dict[str, Any]], title: str) -> Figure:
     figure = new_figure(7, 1.4 + 0.35 * len(rows))
     axes = figure.subplots()
     names = [f"{row['rule']}, {row['feedback']}, {row['modulator']}" for row in rows]
-    means, sds = ([100 * row[key] for row in rows] for key in ("accuracy_mean", "accuracy_sd"))
+    means = [100 * row["accuracy_mean"] for row in rows]
+    sds = [None if row["accuracy_sd"] is None else 100 * row["accuracy_sd"] for row in rows]
     places = range(len(rows))
-    axes.errorbar(means, places, xerr=sds, fmt="o", color=palette(axes).categories[0], capsize=3)
+    axes.errorbar(means, places, xerr=[sd or 0 for sd in sds], fmt="o", color=palette(axes).categories[0], capsize=3)
     for place, mean, sd in zip(places, means, sds, strict=True):
-        axes.annotate(f"{mean:.2f} ± {sd:.2f}", (1.02, place), xycoords=("axes fraction", "data"), va="center")
+        text = f"{mean:.2f}" if sd is None else f"{mean:.2f} ± {sd:.2f}"
+        axes.annotate(text, (1.02, place), xycoords=("axes fraction", "data"), va="center")
     axes.set_yticks(places, names)
     axes.set_ylim(len(rows) - 0.5, -0.5)  # the best on top
     axes.grid(axis="x", color=palette(axes).faint, alpha=0.25)
     axes.set_axisbelow(True)
-    axes.set_xlabel("test accuracy / %, mean ± sd over seeds")
+    axes.set_xlabel("test accuracy / %" if None in sds else "test accuracy / %, mean ± sd over seeds")
     axes.set_title(title, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
     return figure

@@ -75,7 +75,7 @@ def layer_report(network: nn.Sequential, inputs: Tensor | SpikeEvents) -> list[d
         * neuron_sd: mean over neurons of the standard deviation of t over the samples for which it fires;
         * spread: what tells samples apart, as a root mean square (:func:`shiftlearn.nn.sample_spread`).
 
-        Where nothing fires, None takes the place of a time.
+        Where nothing fires, None takes the place of a time, and so it does of the deviation of a single one.
 
     Raises:
         InputError: a layer is no single ShiftLinear, or there are no samples.
@@ -105,10 +105,10 @@ def layer_report(network: nn.Sequential, inputs: Tensor | SpikeEvents) -> list[d
                 "drive": drive[heard].median().item(),
                 "imprecise": (condition(drive, layer.shift)[heard] > _DOUBTFUL / eps).double().mean().item(),
                 "t_mean": float(times.mean()),
-                "t_sd": float(times.std()),
+                "t_sd": float(times.std()) if len(times) > 1 else None,
                 **{name: float(np.quantile(times, q)) for name, q in _QUANTILES.items()},
-                "neuron_sd": float(np.nanstd(t[:, heard.any(0).cpu().numpy()], axis=0).mean()),
-                "spread": sample_spread(z.double()).item(),
+                "neuron_sd": float(np.nanstd(t[:, heard.any(0).cpu().numpy()], axis=0).mean()) if len(t) > 1 else None,
+                "spread": sample_spread(z.double()).item() if len(t) > 1 else None,
             }
         else:
             names = ("causal_share", "drive", "imprecise", "t_mean", "t_sd", *_QUANTILES, "neuron_sd", "spread")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 __all__ = ["IndexInputError", "InputError", "PeerError", "RunWarning", "nearest", "unknown_name"]
 
@@ -20,15 +20,18 @@ class RunWarning(UserWarning):
     """A run goes on, but not as its owner will have wished. The command line prints the message alone."""
 
 
-def unknown_name(kind: str, given: str, valid: Iterable[str]) -> InputError:
-    """The error for a name that is not among ``valid``, with the nearest valid name first."""
+def unknown_name(kind: str, given: str, valid: Iterable[str], elsewhere: Mapping[str, str] | None = None) -> InputError:
+    """The error for a name that is not among ``valid``, with the one that :func:`nearest` finds first."""
     names = sorted(valid)
-    return InputError(f"unknown {kind} {given!r}.{nearest(given, names)} Valid: {', '.join(names)}.")
+    return InputError(f"unknown {kind} {given!r}.{nearest(given, names, elsewhere)} Valid: {', '.join(names)}.")
 
 
-def nearest(given: str, valid: Iterable[str]) -> str:
-    """The sentence that asks whether the nearest valid name was meant, upper case or lower; "" if none is near."""
-    names = {name.lower(): name for name in valid}
+def nearest(given: str, valid: Iterable[str], elsewhere: Mapping[str, str] | None = None) -> str:
+    """The sentence that asks whether the nearest valid name was meant, upper case or lower; "" if none is near.
+
+    ``elsewhere`` maps names that other libraries use to valid ones.
+    """
+    names = {**(elsewhere or {}), **{name.lower(): name for name in valid}}
     near = difflib.get_close_matches(str(given).lower(), names, n=1)
     return f" Did you mean {names[near[0]]!r}?" if near else ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 from collections.abc import Mapping
 from numbers import Real
 from typing import Any, Self
@@ -17,18 +18,18 @@ from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d
 from torch import Tensor
 
 from . import rules
 from .coding import coded_width, of_recipe
-from .data.features import Features
+from .data.features import Features, NothingVaries
 from .errors import InputError
 from .health import require_finite
 from .learner import Learner, random_state
 from .model import build
-from .nn import spike_time_scores
 from .recipes import Recipe, override
+from .rows import Rows, copies, keys, merged, read
 
 __all__ = ["ShiftClassifier"]
 
@@ -39,13 +40,16 @@ Labels = npt.NDArray[np.int64]
 _SAME = "coding coding_exponent scaling rule feedback beta label_smoothing homeostasis init_scale"
 _PARAMETERS = {"epochs": "max_iter", "batch": "batch_size", "lr": "learning_rate"} | {n: n for n in _SAME.split()}
 _CHUNK = 1000  # samples per forward pass when predicting
+_SEEDS = 2**31 - 1
 
 
 class ShiftClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """A spiking network for tables of numbers: every neuron fires once, and the earliest output spike decides.
+    """A spiking network for tables: every neuron fires once, and the earliest output spike decides.
 
     Inputs are scaled by :class:`~shiftlearn.data.features.Features` (fitted in ``fit``, or in the first
-    ``partial_fit``), so no scaler is needed; values outside the fitted range are clipped to it.
+    ``partial_fit``), so no scaler is needed; values outside the fitted range are clipped to it, and NaN, for a missing
+    value, counts as the median. Columns of text or categories in a data frame (pandas, polars) become one input for
+    each category; a missing or unseen one has none of them. Text that reads as a number is refused.
 
     Args:
         hidden_layer_sizes: neurons of each hidden layer, () for none.
@@ -53,18 +57,22 @@ class ShiftClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             to 12 features and on-off for wider ones.
         coding_exponent: of the coding; "auto" is 1 for population and 2 for others.
         scaling: "minmax", "robust" or "quantile"; "auto" is minmax for population and robust for others.
-        rule, feedback, homeostasis, init_scale: local rule and its pathway, constraint, and initial weights (one scale
-            or one per layer), see :mod:`shiftlearn.rules`, :class:`~shiftlearn.nn.ShiftLinear` and
-            :class:`~shiftlearn.nn.Homeostasis` (0 for none).
+        rule: name of a local rule, or the function itself, see :mod:`shiftlearn.rules`. Processes that fit in parallel
+            (``n_jobs``) do not know a registered name: give them the function, or "module:function".
+        feedback, homeostasis, init_scale: the rule's pathway, constraint, and initial weights (one scale or one per
+            layer), see :class:`~shiftlearn.nn.ShiftLinear` and :class:`~shiftlearn.nn.Homeostasis` (0 for none).
         beta, label_smoothing: of :class:`~shiftlearn.nn.FirstSpikeCrossEntropy`.
         max_iter: number of epochs.
-        batch_size: samples per step; "auto" is samples / 32, at least 32 and at most 256.
+        batch_size: samples per step; "auto" is samples / 32, at least 32 and at most 256. A weight of k counts as k
+            samples. Beyond 10,000 samples, and 8 for each different one, equal samples are merged into heavier ones.
         learning_rate: at the start; it falls geometrically to ``lr_decay`` times that in the last epoch.
         n_members: networks that train side by side and whose scores are averaged; 1 for a single one.
         early_stopping: hold out ``validation_fraction`` of the samples (stratified), stop when their accuracy has not
-            risen for ``n_iter_no_change`` epochs, and keep the weights with which it was highest.
+            risen for ``n_iter_no_change`` epochs, and keep the weights with which it was highest. Samples are held out
+            one by one, also if they equal others.
         class_weight: None, "balanced" (not for ``partial_fit``), or a dict from class to weight.
-        random_state: int, RandomState or None, of initial weights and order. The order of the samples has no effect.
+        random_state: int, RandomState, Generator of NumPy or torch (a fit draws one number from it), or None: decides
+            initial weights and order. The order of the given samples has no effect.
         verbose: print a line per epoch.
 
     Attributes:
@@ -89,7 +97,7 @@ class ShiftClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         coding: str = "auto",
         coding_exponent: float | str = "auto",
         scaling: str = "auto",
-        rule: str = "normalized",
+        rule: str | rules.Rule = "normalized",
         feedback: str = "symmetric",
         beta: float = 4.0,
         label_smoothing: float = 0.1,
@@ -104,7 +112,7 @@ class ShiftClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
         class_weight: str | Mapping[Any, float] | None = None,
-        random_state: int | np.random.RandomState | None = None,
+        random_state: int | np.random.RandomState | np.random.Generator | torch.Generator | None = None,
         verbose: int = 0,
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -132,25 +140,21 @@ class ShiftClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train from fresh weights on X (n, features) and y (n,); ``sample_weight`` is (n,) of 0 or more, or None."""
         self._check_parameters()
-        x, y, weight = self._validated(X, y, sample_weight, reset=True)
+        rows, y, weight = self._validated(X, y, sample_weight, reset=True)
         self.classes_, labels = np.unique(y, return_inverse=True)
-        x, labels, weight = self._training_set(x, labels, weight)
-        self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        train, rest = np.arange(len(x)), np.arange(0)
-        if self.early_stopping:
-            train, rest = train_test_split(
-                train, test_size=self.validation_fraction, stratify=labels, random_state=self._seed
-            )
-        self._begin(x[train])
-        samples = self._tensors(x[train], labels[train], weight[train])
+        rows, labels, weight, of_class = self._samples(rows, labels, weight)
+        self._seed = _seed(self.random_state)
+        train, rest = self._split(labels) if self.early_stopping else (np.arange(len(labels)), np.arange(0))
+        samples = self._begin(rows[train], labels[train], weight[train], of_class)
         self.validation_scores_: list[float] = []
         best: dict[str, Tensor] = {}
         for epoch in range(self.max_iter):
             self._epoch(*samples, share=epoch / self.max_iter)
             if not self.early_stopping:
                 continue
-            right = self._scores(x[rest]).argmax(1) == labels[rest]
-            self.validation_scores_.append(float(np.average(right, weights=weight[rest])))
+            right = self._scores(rows[rest]).argmax(1) == labels[rest]
+            heft = (weight * of_class[labels])[rest]
+            self.validation_scores_.append(float(np.average(right, weights=heft)))
             since = epoch - int(np.argmax(self.validation_scores_))
             if since == 0:
                 best = copy.deepcopy(self.network_.state_dict())
@@ -176,14 +180,18 @@ class ShiftClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         known = self.classes_ if classes is None else unique_labels(classes)
         if not first and not np.array_equal(known, self.classes_):
             raise InputError(f"classes must be those of the first call, {self.classes_}, got {known}")
-        x, y, weight = self._validated(X, y, sample_weight, reset=first)
+        rows, y, weight = self._validated(X, y, sample_weight, reset=first)
         labels = LabelEncoder().fit(known).transform(y)
         self.classes_ = known
-        x, labels, weight = self._training_set(x, labels, weight)
+        rows, labels, weight, of_class = self._samples(rows, labels, weight)
         if first:
-            self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-            self._begin(x)
-        self._epoch(*self._tensors(x, labels, weight), share=0.0)
+            self._seed = _seed(self.random_state)
+            samples = self._begin(rows, labels, weight, of_class)
+        else:
+            samples = self._tensors(*merged(rows, labels, weight), of_class)
+            if callable(self._rule):  # perhaps this process does not know it yet
+                rules.remember(self.recipe_.rule, self._rule)
+        self._epoch(*samples, share=0.0)
         return self
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
@@ -194,8 +202,18 @@ class ShiftClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict_proba(self, X: Any) -> Floats:
         """(n, classes) softmax(−β z) of the spike times, averaged over the members: scores, not calibrated."""
-        check_is_fitted(self, "network_")
-        return self._scores(validate_data(self, X, dtype=np.float64, reset=False))
+        return self._scores(self._read(X))
+
+    def predict_log_proba(self, X: Any) -> Floats:
+        """The logarithm of ``predict_proba``, (n, classes), finite also where that rounds to 0; −inf for silence."""
+        log = self._evidence(self._read(X)).log_softmax(-1)
+        scores: Floats = (log.logsumexp(0) - math.log(len(log))).numpy()
+        return scores
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
 
     def _check_parameters(self) -> None:
         for name in ("n_members", "n_iter_no_change"):
@@ -215,7 +233,7 @@ class ShiftClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise InputError(f"hidden_layer_sizes must be a list of whole numbers of 1 or more, got {given!r}")
         recipe = Recipe(type(self).__name__, "", (features, *map(int, hidden), classes), 1, min_drive=1e-3)
         for name, own in _PARAMETERS.items():
-            value = getattr(self, own)
+            value = rules.named(self.rule) if name == "rule" else getattr(self, own)
             if isinstance(value, str) and value == "auto":
                 population = recipe.coding == "population"
                 value = {
@@ -228,62 +246,86 @@ class ShiftClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 recipe = override(recipe, {name: value.item() if isinstance(value, np.generic) else value})
             except InputError as error:
                 raise InputError(str(error).replace(name, own, 1)) from None
-        rules.get(recipe.rule)
         final = recipe.lr * self.lr_decay
         return override(recipe, {"lr_final": final, "delay_lr": recipe.lr, "delay_lr_final": final})
 
-    def _validated(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> tuple[Floats, npt.NDArray[Any], Floats]:
-        x, y = validate_data(self, X, y, dtype=np.float64, reset=reset)
+    def _validated(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> tuple[Rows, npt.NDArray[Any], Floats]:
+        rows, y = read(self, X, y, reset=reset, text=None if reset else self._text)
         check_classification_targets(y)
-        weight = _check_sample_weight(sample_weight, x, dtype=np.float64, ensure_non_negative=True)
+        weight = _check_sample_weight(sample_weight, rows.values, dtype=np.float64, ensure_non_negative=True)
         if not weight.any():
             raise InputError("sample_weight must be positive for at least one sample, got zeros")
-        return x, column_or_1d(y, warn=True), weight
+        return rows, column_or_1d(y, warn=True), weight
 
-    def _training_set(self, x: Floats, labels: Labels, weight: Floats) -> tuple[Floats, Labels, Floats]:
-        """Samples with class weights; equal ones become one with the sum of their weights, those of weight 0 none.
+    def _read(self, X: Any) -> Rows:
+        check_is_fitted(self, "network_")
+        return read(self, X, reset=False, text=self._text)[0]
 
-        So a weight of k is the same as k copies, to the last bit, and the order of the samples does not matter.
-        """
-        rows = np.column_stack([x, labels]) + 0.0  # without -0.0, as rows are compared by their bytes
-        keys = np.ascontiguousarray(rows).view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
-        _, first, number = np.unique(keys, return_index=True, return_inverse=True)
-        total: Any = np.bincount(number.ravel(), weight)
-        first, weight = first[total > 0], total[total > 0]
-        rows, labels = rows[first], labels[first]
+    def _samples(self, rows: Rows, labels: Labels, weight: Floats) -> tuple[Rows, Labels, Floats, Floats]:
+        """Those that count, in an order that does not depend on the given one, and the (classes,) class weights."""
+        order = np.argsort(keys(rows.values, labels, weight), kind="stable")
+        rows, labels, weight = rows[order], labels[order], weight[order]
+        of_class: Floats
         if self.class_weight == "balanced":
             share = np.bincount(labels, weight, len(self.classes_)) / weight.sum()
             of_class = 1 / np.where(share > 0, share, 1) / np.count_nonzero(share)
         else:
             of_class = compute_class_weight(self.class_weight, classes=self.classes_, y=self.classes_)
-        weight = weight * of_class[labels]
-        if not (weight >= 0).all() or not weight.any():
+        total = weight * of_class[labels]
+        if not (total >= 0).all() or not total.any():
             raise InputError(f"class_weight must be 0 or more, and not 0 for all samples, got {self.class_weight!r}")
-        return rows[:, :-1], labels, weight
+        count = total > 0
+        return rows[count], labels[count], weight[count], of_class
 
-    def _begin(self, x: Floats) -> None:
-        """Fit the scaling and make a fresh network."""
-        constant = bool((x == x[0]).all())
-        names = [f"x{n}" for n in range(x.shape[1])]
-        recipe = self._recipe(x.shape[1], len(self.classes_), len(x))
-        self.features_ = None if constant else Features.fit(names, list(x.T), recipe.scaling)
+    def _split(self, labels: Labels) -> tuple[Labels, Labels]:
+        """Numbers of the samples to train on, and of those held out for early stopping."""
+        try:
+            train, rest = train_test_split(
+                np.arange(len(labels)), test_size=self.validation_fraction, stratify=labels, random_state=self._seed
+            )
+        except ValueError as error:
+            raise InputError(
+                f"early_stopping must hold out {self.validation_fraction} (validation_fraction) of the {len(labels)} "
+                f"samples, some of every class: {error}"
+            ) from None
+        return train, rest
+
+    def _begin(self, rows: Rows, labels: Labels, weight: Floats, of_class: Floats) -> tuple[Tensor, Tensor, Tensor]:
+        """Fit the scaling, make a fresh network, and return what it is to learn from."""
+        rows, labels, weight = merged(rows, labels, weight)
+        features = rows.values.shape[1]
+        recipe = self._recipe(features, len(self.classes_), int(copies(weight).sum()))
+        names = list(map(str, getattr(self, "feature_names_in_", ())))
+        if len(set(names)) != features:
+            names = [f"x{n}" for n in range(features)]
+        self._text = [n in rows.texts for n in range(features)]
+        self.features_: Features | None
+        try:
+            self.features_ = Features.fit(names, rows.columns, recipe.scaling, weight)
+        except NothingVaries:
+            self.features_ = None
         width = coded_width(recipe.coding, self.features_.width if self.features_ else 1, recipe.coding_cells)
         self.recipe_ = dataclasses.replace(recipe, layers=(width, *recipe.layers[1:]))
+        self._rule = self.rule
         seeds = np.random.SeedSequence(self._seed).generate_state(self.n_members).tolist()
         self.network_ = build(self.recipe_, [random_state(seed, 0) for seed in seeds], len(seeds))
         self._learner = Learner(self.network_, self.recipe_)
         self.n_iter_ = 0
         self.loss_curve_: list[float] = []
+        return self._tensors(rows, labels, weight, of_class)
 
-    def _values(self, x: Floats) -> Tensor:
+    def _values(self, rows: Rows) -> Tensor:
         """(n, features) in [0, 1]; where no feature varies, a constant takes their place."""
         if self.features_ is None:
-            return torch.zeros(len(x), 1)
-        return torch.from_numpy(self.features_.transform(list(x.T)))
+            return torch.zeros(len(rows), 1)
+        return torch.from_numpy(self.features_.transform(rows.columns))
 
-    def _tensors(self, x: Floats, labels: Labels, weight: Floats) -> tuple[Tensor, Tensor, Tensor]:
-        heft = torch.from_numpy(weight / weight.mean()).float()
-        return self._values(x), torch.from_numpy(labels), heft
+    def _tensors(self, rows: Rows, labels: Labels, weight: Floats, of_class: Floats) -> tuple[Tensor, Tensor, Tensor]:
+        count = copies(weight)
+        each = np.repeat(np.arange(len(count)), count)
+        heft = (weight / count * of_class[labels])[each]
+        values, target = self._values(rows)[each], torch.from_numpy(labels[each])
+        return values, target, torch.from_numpy(heft / heft.mean()).float()
 
     def _epoch(self, values: Tensor, labels: Tensor, weight: Tensor, share: float) -> None:
         """Let every member learn from all samples, each in an order of its own."""
@@ -303,16 +345,30 @@ class ShiftClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if self.verbose:
             print(f"epoch {self.n_iter_}: loss {self.loss_curve_[-1]:.4f}")
 
+    def _scores(self, rows: Rows) -> Floats:
+        scores: Floats = self._evidence(rows).softmax(-1).mean(0).numpy()
+        return scores
+
     @torch.no_grad()
-    def _scores(self, x: Floats) -> Floats:
-        """In float64, where the scores of different (float32) spike times differ."""
+    def _evidence(self, rows: Rows) -> Tensor:
+        """(members, n, classes) of −β z, in float64, where different (float32) spike times differ; 0 if all are inf."""
         encode = of_recipe(self.recipe_)
         parts = []
-        for part in torch.split(self._values(x), _CHUNK):
-            z = self.network_(encode(part.expand(self.n_members, -1, -1)))
-            parts.append(spike_time_scores(z.double(), self.recipe_.beta).mean(0))
-        scores: Floats = torch.cat(parts).numpy()
-        return scores
+        for part in torch.split(self._values(rows), _CHUNK):
+            z = self.network_(encode(part.expand(self.n_members, -1, -1))).double()
+            parts.append(torch.where(z.isinf().all(-1, keepdim=True), 0.0, -self.recipe_.beta * z))
+        return torch.cat(parts, 1)
+
+
+def _seed(given: int | np.random.RandomState | np.random.Generator | torch.Generator | None) -> int:
+    if isinstance(given, torch.Generator):
+        return int(torch.randint(_SEEDS, (), generator=given, device=given.device))
+    if isinstance(given, np.random.Generator):
+        return int(given.integers(_SEEDS))
+    try:
+        return int(check_random_state(given).randint(_SEEDS))
+    except ValueError as error:
+        raise InputError(f"random_state must be a seed or a generator of NumPy or torch: {error}") from None
 
 
 def _whole(value: Any) -> bool:

@@ -31,6 +31,7 @@ from .nn import (
 )
 from .recipes import Recipe
 from .recipes.network import map_sides
+from .words import counted
 
 __all__ = ["Model", "build"]
 
@@ -182,15 +183,17 @@ class Model:
             if isinstance(x, Trials) and x.num_synapses == channels - cue:
                 parts = range(0, max(len(x), 1), CHUNK)  # the way there takes several times the memory of the events
                 return SpikeEvents.cat([to_events(x, slice(k, k + CHUNK), tau=self.recipe.tau, cue=cue) for k in parts])
-            wanted = f"trials of {channels - cue} synapses, or SpikeEvents of {channels} channels,"
+            wanted = (
+                f"trials of {counted(channels - cue, 'synapse')}, or SpikeEvents of {counted(channels, 'channel')},"
+            )
             hint = "; num_synapses (of from_arrays, read_trials, or in an .npz file) counts silent synapses too"
         else:
             wanted, hint = "no spike trains", ""
         found = type(x).__name__
         if isinstance(x, Trials):
-            found += f" of {x.num_synapses} synapses{hint}"
+            found += f" of {counted(x.num_synapses, 'synapse')}{hint}"
         elif isinstance(x, SpikeEvents):
-            found += f" of {x.num_channels} channels"
+            found += f" of {counted(x.num_channels, 'channel')}"
         raise InputError(f"x must be {wanted} for this model, got {found}")
 
 
@@ -201,7 +204,7 @@ def _columns(x: Array | Sequence[Column], count: int) -> Sequence[Column]:
     if array.ndim != 2 or array.shape[1] != count:
         raise InputError(f"x must have shape (n, {count}), one column per feature, got {tuple(array.shape)}")
     if not np.issubdtype(array.dtype, np.number):
-        raise InputError(f"x must hold numbers, or be a sequence of {count} columns, got {array.dtype}")
+        raise InputError(f"x must hold numbers, or be a sequence of {counted(count, 'column')}, got {array.dtype}")
     return list(array.T.astype(np.float64))
 
 

@@ -27,10 +27,11 @@ class Registry(Generic[T]):
         self._entries = dict(built_in)
         self._functions: dict[str, Callable[..., Any]] = {}
 
-    def register(self, name: str, function: Callable[..., Any], entry: T) -> None:
+    def register(self, name: str, function: Callable[..., Any], entry: T, replace: bool = False) -> None:
         """Let ``name`` stand for ``entry``, at whose core is ``function``.
 
-        A function that is defined anew, as when a notebook's cell runs again, takes the place of the former one.
+        A function takes the place of another one only with ``replace``, or if a notebook's cell or a line of the
+        interpreter defines it anew: both are then of that name at the top level of ``__main__``.
 
         Raises:
             InputError: ``name`` is no identifier or stands for something else, or ``function`` is not callable.
@@ -39,8 +40,15 @@ class Registry(Generic[T]):
             raise InputError(f"name must be an identifier, got {name!r}")
         if not callable(function):
             raise InputError(f"function must be callable, got {function!r}")
-        if name in self._entries and _defined(self._functions.get(name)) != _defined(function):
-            raise InputError(f"{self.kind} {name!r} is already registered; choose another name")
+        if name in self._entries:
+            former = self._functions.get(name)
+            if former is None:
+                raise InputError(f"{self.kind} {name!r} is already registered: it is built in; choose another name")
+            if not (replace or former is function or _defined_anew(former, function)):
+                raise InputError(
+                    f"{self.kind} {name!r} is already registered, for another function; choose another name, or give "
+                    "replace=True"
+                )
         self._entries[name], self._functions[name] = entry, function
 
     def get(self, name: str) -> T:
@@ -59,10 +67,11 @@ class Registry(Generic[T]):
         return len(self._entries)
 
 
-def _defined(function: Callable[..., Any] | None) -> object:
-    """Where a function was defined; of other callables, which one it is."""
-    name = getattr(function, "__qualname__", None)
-    return (getattr(function, "__module__", None), name) if name else id(function)
+def _defined_anew(former: Callable[..., Any], function: Callable[..., Any]) -> bool:
+    """Whether both are of one name at the top level of ``__main__``. Lambdas and closures share their names."""
+    name = getattr(function, "__qualname__", "<")
+    main = getattr(function, "__module__", None) == getattr(former, "__module__", None) == "__main__"
+    return main and "<" not in name and name == getattr(former, "__qualname__", None)
 
 
 FEEDBACK: Registry[Pathway | None] = Registry(
@@ -82,6 +91,21 @@ SCALINGS = ("minmax", "quantile", "robust", "global")
 DISTURBANCES = ("jitter", "deletion", "dead", "bits", "clock")
 SPIKE_FILES = (".mat", ".npz")
 TIME_UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000}  # how many make a second
+PLOTS = ("curves", "raster", "potential", "weights", "confusion", "roc", "fields", "time")
+ELSEWHERE = {
+    "batch_size": "batch",
+    "ema_decay": "averaging",
+    "hidden_layer_sizes": "layers",
+    "kernel_size": "kernel",
+    "learning_rate": "lr",
+    "learning_rate_init": "lr",
+    "lr_scheduler": "schedule",
+    "max_epochs": "epochs",
+    "max_iter": "epochs",
+    "n_epochs": "epochs",
+    "num_epochs": "epochs",
+    "test_size": "test_share",
+}  # other libraries' names of settings, and ours
 RULES = ("shifting", "normalized", "exact")  # those built in
 
 

@@ -14,6 +14,7 @@ from .data.idx import read_idx
 from .data.npy import read_header, require_whole
 from .data.readable import readable
 from .errors import InputError
+from .words import counted
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -69,7 +70,7 @@ def _read(path: Path, features: int, shape: tuple[int, int] | None) -> Values:
             f"{path}: is of an unknown kind, expected .npy, {', '.join(_PICTURES)}, .idx, ubyte, .idx.gz or ubyte.gz"
         )
     if shape is None:
-        raise InputError(f"{path}: is a file of images; this model takes {features} values, expected .npy")
+        raise InputError(f"{path}: is a file of images; this model takes {counted(features, 'value')}, expected .npy")
     if not idx:
         return _picture(path, shape).reshape(1, features)
     images = read_idx(path, "images")

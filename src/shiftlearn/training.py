@@ -27,6 +27,7 @@ from .learner import Learner, random_state
 from .model import Model, build
 from .nn import first_to_fire, initialise, shift_layers, translate
 from .recipes import Recipe
+from .words import counted
 
 __all__ = ["Reporter", "Silent", "resume", "start"]
 
@@ -140,7 +141,7 @@ class _Run:
         if world.size > recipe.batch:
             raise InputError(f"batch must be at least the number of processes, {world.size}, got {recipe.batch}")
         self.device, self.world = _device(device), world
-        rules.get(recipe.rule)  # before the data are read
+        rules.require(recipe.rule)  # before the data are read
         task = tasks.read(recipe, seed, data_dir, ["train"])
         tasks.require_same(task, recipe, digest)
         if world.is_writer and isinstance(task.samples, Trials):
@@ -150,7 +151,8 @@ class _Run:
         train = len(task.train) - recipe.validation
         if train < 1:
             raise InputError(
-                f"validation must be less than the {len(task.train)} training samples, got {recipe.validation}"
+                f"validation must be less than the {counted(len(task.train), 'training sample')}, "
+                f"got {recipe.validation}"
             )
         require_room(self.recipe)
         self.network = build(self.recipe, random_state(seed, 0)).to(self.device)
@@ -194,7 +196,7 @@ class _Run:
         log = [record for record in checkpoint.read_log(folder) if record["epoch"] <= progress["epoch"]]
         if missing := progress["epoch"] - len(log):
             path = folder / checkpoint.LOG
-            warnings.warn(f"{path} lacks {missing} of {progress['epoch']} epochs", RunWarning, stacklevel=2)
+            warnings.warn(f"{path} lacks {missing} of {counted(progress['epoch'], 'epoch')}", RunWarning, stacklevel=2)
         checkpoint.write(folder / checkpoint.LOG, "".join(json.dumps(line) + "\n" for line in log).encode())
         return progress
 

@@ -13,7 +13,9 @@ from trees import FAST, metrics
 
 from shiftlearn import cli, names, recipes, rules
 from shiftlearn.cli import completion
-from shiftlearn.errors import nearest, unknown_name
+from shiftlearn.cli.plot import _KINDS
+from shiftlearn.errors import InputError, nearest, unknown_name
+from shiftlearn.words import counted
 
 pytestmark = pytest.mark.usefixtures("one_thread", "place")
 COMMANDS = [(command.callback.__name__,) for command in cli.app.registered_commands]
@@ -152,6 +154,44 @@ def test_nearest():
     assert str(unknown_name("pet", "cta", ["dog", "cat"])) == "unknown pet 'cta'. Did you mean 'cat'? Valid: cat, dog."
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("plot", "x"), f"Missing argument 'kind'. Valid: {', '.join(names.PLOTS)}."),
+        (("compare",), f"Missing argument 'recipe'. Valid: {', '.join(recipes.names())}."),
+        (("data", "show", "--out", "x.png"), "Missing argument 'dataset'. Valid: mnist, fashion-mnist."),
+        (("evaluate",), "Missing argument 'RUN'."),
+        (("train", "--log"), "Option '--log' requires an argument. Valid: tensorboard."),
+        (("data", "show", "--split"), "Option '--split' requires an argument. Valid: train, test."),
+        (("train", "--seed"), "Option '--seed' requires an argument."),
+        (("export", "x"), "Missing option '--out'."),
+    ],
+)
+def test_what_is_missing_is_told_with_its_choices(call, place, arguments, message):
+    assert call(*arguments) == (2, "", f"shiftlearn: {message}\n")
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"), [("learning_rate", "lr"), ("batch_size", "batch"), ("max_iter", "epochs"), ("epoch", "epochs")]
+)
+def test_the_names_of_other_libraries_lead_to_ours(given, meant):
+    with pytest.raises(InputError, match=f"unknown setting '{given}'. Did you mean '{meant}'?"):
+        recipes.override(recipes.read("iris"), {given: 1})
+
+
+def test_all_names_of_other_libraries_stand_for_settings():
+    settings = recipes.read("iris").as_dict()
+    assert set(names.ELSEWHERE.values()) <= set(settings)
+    assert not set(names.ELSEWHERE) & set(settings)
+
+
+def test_one_of_something_is_singular(call, place):
+    assert [counted(number, "epoch", ",") for number in (0, 1, 1000)] == ["0 epochs", "1 epoch", "1,000 epochs"]
+    code, out, _ = call("train", "xor", "--repeat", 1, "--epochs", 1)
+    assert code == 0
+    assert "of 1 run within 1 epoch:" in out
+
+
 def complete(*words):
     """What bash is offered for the last word."""
     done = process(
@@ -176,6 +216,7 @@ def test_completion(place):
 
 def test_completion_knows_the_names():
     assert set(names.RULES) <= set(rules.names())
+    assert set(names.PLOTS) == set(_KINDS)
     for key, value in recipes.read("mnist").as_dict().items():
         if isinstance(value, str) and key not in ("description", "dataset", "target", "templates", "test_file"):
             assert f"{key}={value}" in completion.settings(f"{key}=")

@@ -98,6 +98,22 @@ def test_missing_number_is_the_training_median(scaling: str) -> None:
     assert 0 < median < 1
 
 
+@pytest.mark.parametrize("scaling", SCALINGS)
+def test_a_weight_counts_as_copies(scaling: str) -> None:
+    values, weight = numbers(5, 1, 9, NAN, 2, -30), numbers(3, 1, 4, 2, 2, 1)
+    copies = np.repeat(values, weight.astype(int))
+    weighted = Features.fit(["x"], [values], scaling, weight)
+    plain, few = Features.fit(["x"], [copies], scaling), Features.fit(["x"], [values], scaling)
+    assert weighted.parts[0].median == plain.parts[0].median == 5
+    assert few.parts[0].median == 2
+    rows = [numbers(-40, 0, 3, 5, 7, 12, NAN)]
+    np.testing.assert_allclose(weighted.transform(rows), plain.transform(rows), atol=0.08)
+    again = Features.fit(["x"], [values], scaling, weight / 7)
+    np.testing.assert_allclose(weighted.transform(rows), again.transform(rows), atol=1e-6)
+    even = Features.fit(["x"], [values], scaling, np.full(6, 0.3))
+    assert even == few
+
+
 def test_median_does_not_overflow() -> None:
     assert scaled(numbers(1.5e308, 1.7e308), numbers(NAN), "minmax") == [pytest.approx(0.5)]
 

@@ -13,6 +13,7 @@ from typer.exceptions import TyperException
 
 from .. import __version__
 from ..errors import InputError, PeerError
+from ..names import PLOTS
 from . import completion
 from .allocator import keep_freed_memory
 from .data_commands import data_app
@@ -182,7 +183,7 @@ def inspect(
 @app.command(epilog=examples("plot runs/first curves", "plot runs/first raster --sample 7 --dark --out raster.svg"))
 def plot(
     run: RunFolder,
-    kind: Annotated[str, typer.Argument(help="curves, raster, potential, weights, confusion, roc, fields or time.")],
+    kind: Annotated[str, typer.Argument(help=f"{', '.join(PLOTS)}.", autocompletion=completion.one_of(*PLOTS))],
     out: Annotated[
         str | None, path_option(metavar="FILE", help="A .png, .svg or .pdf; default: RUN-KIND.png in this folder.")
     ] = None,
@@ -317,7 +318,13 @@ def playground(
 def export(
     run: RunFolder,
     out: Annotated[str, path_option(metavar="FILE", help="The file; one that is there is replaced.")],
-    format: Annotated[str, typer.Option(help="nir: a graph of the neuromorphic intermediate representation.")] = "nir",
+    format: Annotated[
+        str,
+        typer.Option(
+            help="nir: a graph of the neuromorphic intermediate representation.",
+            autocompletion=completion.one_of("nir"),
+        ),
+    ] = "nir",
     tau: Annotated[
         float | None,
         typer.Option(
@@ -355,8 +362,7 @@ def main() -> None:
         code = app(prog_name=NAME, standalone_mode=False)
         sys.stdout.flush()
     except (InputError, TyperException) as error:
-        message = error.format_message() if isinstance(error, TyperException) else str(error)
-        _fail(message)
+        _fail(completion.explained(error, app) if isinstance(error, TyperException) else str(error))
     except PeerError:  # whose message that other process prints
         sys.exit(2)
     except BrokenPipeError:

@@ -8,6 +8,7 @@ from .. import comparison, recipes
 from ..checkpoint import write
 from ..errors import InputError
 from ..figures import picture, style
+from ..words import counted
 from .printing import Voice
 from .sweep import sweep
 from .train import read_settings
@@ -35,14 +36,15 @@ def compare(
     rows = comparison.summarise(found, folder)
     table = Table("rule", "feedback pathway", "modulator", "test accuracy", "sd", "seeds", "seconds a run")
     for row in rows:
-        figures = f"{row['accuracy_mean']:.2%}", f"{row['accuracy_sd']:.2%}", str(row["seeds"])
+        sd = "-" if row["accuracy_sd"] is None else f"{row['accuracy_sd']:.2%}"
+        figures = f"{row['accuracy_mean']:.2%}", sd, str(row["seeds"])
         table.add_row(row["rule"], row["feedback"], row["modulator"], *figures, f"{row['train_seconds']:.0f}")
     voice.table(table)
     voice.result(rows)
     voice.say(f"as CSV: {folder / 'comparison.csv'}")
     try:
         with style():
-            content = picture(comparison.draw(rows, f"{Path(name).stem}, {recipe.epochs} epochs"), ".png")
+            content = picture(comparison.draw(rows, f"{Path(name).stem}, {counted(recipe.epochs, 'epoch')}"), ".png")
     except InputError as error:  # the runs are whole without a picture
         voice.say(f"not drawn: {error}")
         return

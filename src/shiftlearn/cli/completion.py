@@ -1,10 +1,41 @@
-"""What the shell offers when a user presses Tab: names and run folders, found without importing torch."""
+"""What the shell offers when a user presses Tab, and messages list: names and run folders, found without torch."""
 
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
+
+import typer
+from typer.exceptions import TyperException
+
+_MOST = 40  # choices in a message
+
+
+def explained(error: TyperException, app: typer.Typer) -> str:
+    """What is wrong on the command line; where an argument or an option's value is missing, with what it may be."""
+    message = str(error.format_message())
+    if message.startswith("Missing"):
+        parameter = getattr(error, "param", None)
+    elif message.endswith("requires an argument."):
+        parameter = _option(app, getattr(error, "option_name", ""))
+    else:
+        return message
+    if parameter is None:
+        return message
+    choices = [item.value for item in parameter.shell_complete(None, "")]
+    more = ", ..." if len(choices) > _MOST else ""
+    return f"{message} Valid: {', '.join(choices[:_MOST])}{more}." if choices else message
+
+
+def _option(app: typer.Typer, name: str) -> Any:
+    """The option of the command that was typed, which is not known from the error that it lacks its value."""
+    command: Any = typer.main.get_command(app)
+    for word in sys.argv[1:]:
+        command = getattr(command, "commands", {}).get(word, command)
+    return next((x for x in command.params if name in x.opts), None)
 
 
 def recipe_names(incomplete: str) -> list[str]:

@@ -7,6 +7,7 @@ from typing import cast
 
 from ..data import DATASETS, Split, find
 from ..data.tables import TABLES
+from ..words import counted
 from .printing import Voice
 from .target import target
 
@@ -34,7 +35,10 @@ def make_tca(trials: int, seed: int, templates: str | None, out: str) -> None:
         source = read_mat(templates)
         made = generate(trials, seed, source.templates, source.num_synapses)
     write_mat(out, made)
-    print(f"{out}: {trials} trials, {len(made.times)} spikes, targets {made.target.min()} to {made.target.max()}")
+    print(
+        f"{out}: {counted(trials, 'trial')}, {counted(len(made.times), 'spike')}, "
+        f"targets {made.target.min()} to {made.target.max()}"
+    )
 
 
 def show(
@@ -55,4 +59,4 @@ def show(
     content = io.BytesIO()
     picture.save(content, "PNG")
     write(path, content.getvalue())
-    print(f"{path}: {count} samples of {dataset} ({split}), {picture.width} x {picture.height} pixels")
+    print(f"{path}: {counted(count, 'sample')} of {dataset} ({split}), {picture.width} x {picture.height} pixels")

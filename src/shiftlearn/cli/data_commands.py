@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ..names import PREPROCESSING
 from . import completion
 from .options import DataDir, Json, examples, help_alone, path_option
 from .printing import Voice
@@ -37,11 +38,21 @@ def data_show(
         ),
     ],
     out: Annotated[str, path_option(metavar="FILE.png", help="The picture; one that is there is replaced.")],
-    split: Annotated[str, typer.Option(help="train or test.")] = "train",
+    split: Annotated[
+        str, typer.Option(help="train or test.", autocompletion=completion.one_of("train", "test"))
+    ] = "train",
     count: Annotated[int, typer.Option(help="Samples to draw, 1 to 1000.")] = 25,
     seed: Annotated[int, typer.Option(help="Which samples are drawn follows from it.")] = 0,
-    coding: Annotated[str, typer.Option(help="From pixels to spike times: latency, binarised.")] = "latency",
-    preprocess: Annotated[str, typer.Option(help="none, or edges.")] = "none",
+    coding: Annotated[
+        str,
+        typer.Option(
+            help="From pixels to spike times: latency, binarised.",
+            autocompletion=completion.one_of("latency", "binarised"),
+        ),
+    ] = "latency",
+    preprocess: Annotated[
+        str, typer.Option(help="none, or edges.", autocompletion=completion.one_of(*PREPROCESSING))
+    ] = "none",
     data_dir: DataDir = None,
 ) -> None:
     """Draw samples and their spike times."""

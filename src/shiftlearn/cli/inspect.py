@@ -8,6 +8,7 @@ from .. import checkpoint, records, tasks
 from ..diagnostics import draw, layer_report
 from ..errors import InputError
 from ..figures import picture, require_matplotlib, style
+from ..words import counted
 from .printing import print_table
 from .target import target
 
@@ -35,7 +36,7 @@ def inspect(run: str, samples: int, data_dir: str | None, out: str | None) -> No
     for row in rows:
         table.add_row(*(_text(name, value) for name, value in row.items()))
     print_table(table)
-    print(f"{len(chosen)} training samples of {model.recipe.dataset}; times t = log z in units of tau")
+    print(f"{counted(len(chosen), 'training sample')} of {model.recipe.dataset}; times t = log z in units of tau")
     if path is None:
         return
     content = records.as_csv(rows)

@@ -19,6 +19,7 @@ from ..evaluation import read_predictions
 from ..figures import PICTURES, picture, require_matplotlib
 from ..model import Model
 from ..nn import shift_layers
+from ..words import counted
 from .predict import Values, read
 from .target import target
 
@@ -118,7 +119,7 @@ def _curves(wish: _Wish) -> Figure | SubFigure:
 
 def _confusion(wish: _Wish) -> Figure | SubFigure:
     found = read_predictions(wish.folder)
-    title = f"{wish.name}: {found.accuracy:.2%} of {len(found.labels):,} test answers right"
+    title = f"{wish.name}: {found.accuracy:.2%} of {counted(len(found.labels), 'test answer', ',')} right"
     return plots.confusion(found.confusion(), wish.classes, title=title)
 
 

@@ -6,6 +6,7 @@ from .. import checkpoint, records, tasks
 from ..errors import InputError, unknown_name
 from ..figures import PICTURES, picture, require_matplotlib, style
 from ..robustness import DISTURBANCES, robustness
+from ..words import counted
 from .printing import Voice
 from .target import target
 
@@ -35,7 +36,7 @@ def show(run: str, kinds: str, seed: int, data_dir: str | None, out: str | None,
         shares = (f"{row[key]:.2%}" for key in ("accuracy", "silent", "tied"))
         table.add_row(f"{row['disturbance']}: {DISTURBANCES[row['disturbance']][0]}", f"{row['level']:g}", *shares)
     voice.table(table)
-    voice.say(f"{len(task.test)} test samples of {model.recipe.dataset}; randomness of seed {seed}")
+    voice.say(f"{counted(len(task.test), 'test sample')} of {model.recipe.dataset}; randomness of seed {seed}")
     voice.result(rows)
     if path is None:
         return
@@ -44,6 +45,6 @@ def show(run: str, kinds: str, seed: int, data_dir: str | None, out: str | None,
         from ..plots import disturbances
 
         with style():
-            content = picture(disturbances(rows, title=f"{run}: {len(task.test):,} test samples"), suffix)
+            content = picture(disturbances(rows, title=f"{run}: {counted(len(task.test), 'test sample', ',')}"), suffix)
     checkpoint.write(path, content)
     voice.say(f"written: {path}")

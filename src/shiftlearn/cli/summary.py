@@ -10,6 +10,7 @@ from typing import Any
 from .. import checkpoint, records
 from ..errors import InputError
 from ..recipes.network import network_name
+from ..words import counted
 from .printing import print_table
 
 _WIDEST = 40  # characters of a histogram's bar
@@ -56,7 +57,7 @@ def _line(name: str, text: str) -> None:
 def _trained(folder: Path, metrics: dict[str, Any]) -> None:
     _line(
         "test accuracy",
-        f"{metrics['test_accuracy']:.2%} on {metrics['test_samples']} samples "
+        f"{metrics['test_accuracy']:.2%} on {counted(metrics['test_samples'], 'sample')} "
         f"({metrics['silent_samples']} silent, {metrics['tied_samples']} tied)",
     )
     last = (checkpoint.read_log(folder) or [{}])[-1]
@@ -66,7 +67,7 @@ def _trained(folder: Path, metrics: dict[str, Any]) -> None:
     recipe = checkpoint.read_config(folder).recipe
     _line("network", f"{network_name(recipe)} on {recipe.dataset}, seed {metrics['seed']}")
     _line("learning", f"rule {recipe.rule}, feedback {recipe.feedback}, modulator {recipe.modulator}")
-    _line("time", f"{metrics['epochs']} epochs in {metrics['train_seconds']:.0f} s")
+    _line("time", f"{counted(metrics['epochs'], 'epoch')} in {metrics['train_seconds']:.0f} s")
     if "frozen_in_epoch" in metrics:
         print(f"the run ended in epoch {metrics['frozen_in_epoch']}, when a delay fell to 0 or below")
     if "mean_absolute_error" in metrics:
@@ -87,8 +88,9 @@ def _of_trials(metrics: dict[str, Any]) -> None:
 def _repeated(metrics: dict[str, Any]) -> None:
     low, high = metrics["success_interval_95"]
     print(
-        f"solved {metrics['solved']} of {metrics['repeats']} runs within {metrics['epochs']} epochs: "
-        f"{metrics['success_rate']:.1%} (95 % interval {low:.1%} to {high:.1%}), {metrics['train_seconds']:.0f} s"
+        f"solved {metrics['solved']} of {counted(metrics['repeats'], 'run')} within "
+        f"{counted(metrics['epochs'], 'epoch')}: {metrics['success_rate']:.1%} "
+        f"(95 % interval {low:.1%} to {high:.1%}), {metrics['train_seconds']:.0f} s"
     )
     print(f"still solved after the last epoch: {metrics['solved_at_the_end']}")
     print(
@@ -118,5 +120,6 @@ def _cross_validated(folder: Path, metrics: dict[str, Any]) -> None:
     print_table(table)
     print(
         f"{metrics['repeats']} x {metrics['folds']} folds in {metrics['train_seconds']:.0f} s, seed {metrics['seed']} "
-        f"({metrics['silent_samples']} silent, {metrics['tied_samples']} tied of {metrics['test_samples']} answers)"
+        f"({metrics['silent_samples']} silent, {metrics['tied_samples']} tied of "
+        f"{counted(metrics['test_samples'], 'answer')})"
     )

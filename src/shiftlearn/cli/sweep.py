@@ -9,6 +9,7 @@ from typing import Any
 
 from ..claims import hold
 from ..sweep import Cell, run
+from ..words import counted
 from .printing import Voice
 
 
@@ -28,7 +29,7 @@ def sweep(
 
     try:
         with hold(folder) as claim:
-            voice.say(f"{len(cells)} runs in {folder}")
+            voice.say(f"{counted(len(cells), 'run')} in {folder}")
             run(cells, claim, jobs, data_dir, done)
     except (KeyboardInterrupt, SystemExit) as stop:  # Ctrl-C; SIGTERM
         print("\ninterrupted; the same command goes on", file=sys.stderr)

@@ -21,6 +21,7 @@ from ..evaluation import evaluate as measure
 from ..health import explained_memory
 from ..recipes.description import describe
 from ..repeats import repeat
+from ..words import counted
 from .printing import Voice
 from .progress import reporter
 from .summary import print_summary
@@ -241,7 +242,9 @@ def evaluate(run: str, data_dir: str | None, voice: Voice) -> None:
     result = measure(model, "test", data_dir)
     classes = result.per_class(model.classes)
     voice.table(records.table(classes))
-    voice.say(f"test accuracy {result.accuracy:.4%} ({len(result.labels)} samples of {model.recipe.dataset})")
+    voice.say(
+        f"test accuracy {result.accuracy:.4%} ({counted(len(result.labels), 'sample')} of {model.recipe.dataset})"
+    )
     if model.recipe.spike_trains:
         voice.say(f"mean absolute error {result.mean_absolute_error:.3f}")
     voice.say(f"silent samples {result.silent}, tied samples {result.ties}")

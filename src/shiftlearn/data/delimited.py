@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
+from ..words import counted
 
 __all__ = ["MISSING", "Sheet", "StrPath", "number", "read_sheet"]
 
@@ -58,8 +59,8 @@ def read_sheet(path: StrPath, separator: str | None) -> Sheet:
     for line, row in _records(path, text, separator):
         if rows and len(row) != len(rows[0]):
             raise InputError(
-                f"{path}: line {line}: expected {len(rows[0])} cells as in line {lines[0]}, found {len(row)} "
-                f"(cells are separated by {separator!r})."
+                f"{path}: line {line}: expected {counted(len(rows[0]), 'cell')} as in line {lines[0]}, found "
+                f"{len(row)} (cells are separated by {separator!r})."
             )
         rows.append(row)
         lines.append(line)

@@ -13,15 +13,20 @@ import numpy.typing as npt
 
 from ..errors import InputError, unknown_name
 from ..names import SCALINGS
+from ..words import counted
 from .tables import Column
 
-__all__ = ["MAX_CATEGORIES", "Features"]
+__all__ = ["MAX_CATEGORIES", "Features", "NothingVaries"]
 
 MAX_CATEGORIES = 200
 """A text column with more is taken for an identifier."""
 
 _MAX_KNOTS = 257
 _IQR_OF_NORMAL = 1.3489795003921634  # in standard deviations
+
+
+class NothingVaries(InputError):
+    """No column of a table varies."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,13 @@ class Features:
         return tuple(name for name, part in zip(self.names, self.parts, strict=True) if not part.width)
 
     @classmethod
-    def fit(cls, names: Sequence[str], columns: Sequence[Column], scaling: str = "minmax") -> Features:
+    def fit(
+        cls,
+        names: Sequence[str],
+        columns: Sequence[Column],
+        scaling: str = "minmax",
+        weight: npt.NDArray[np.float64] | None = None,
+    ) -> Features:
         """Learn ranges, medians and categories from the training rows.
 
         Numbers are clipped to [0, 1] after ``"minmax"``, (x - min) / (max - min); ``"quantile"``, the place
@@ -121,10 +132,13 @@ class Features:
             names: of the columns, all different.
             columns: numbers or text, each of shape (n,) with n at least 1.
             scaling: one of :data:`SCALINGS`.
+            weight: (n,) of each row, positive: how many it counts for in medians, quantiles and deviations; None: each
+                counts for one.
 
         Raises:
-            InputError: unknown scaling, columns that do not fit together, a number that is not finite,
-                text with more than :data:`MAX_CATEGORIES` categories, or no column that varies.
+            InputError: unknown scaling, columns that do not fit together, a number that is not finite, or text with
+                more than :data:`MAX_CATEGORIES` categories.
+            NothingVaries: all columns are constant or missing. It is an InputError.
         """
         if scaling not in SCALINGS:
             raise unknown_name("scaling", scaling, SCALINGS)
@@ -140,10 +154,10 @@ class Features:
             if column.dtype == np.object_:
                 parts.append(_fit_text(name, column))
             else:
-                parts.append(_fit_numbers(np.asarray(column, np.float64), scaling, common))
+                parts.append(_fit_numbers(np.asarray(column, np.float64), weight, scaling, common))
         features = cls(scaling, tuple(names), tuple(parts))
         if not features.width:
-            raise InputError(f"columns: none varies ({', '.join(names)}): there is nothing to learn from.")
+            raise NothingVaries(f"columns: none varies ({', '.join(names)}): there is nothing to learn from.")
         return features
 
     def transform(self, columns: Sequence[Column]) -> npt.NDArray[np.float32]:
@@ -203,7 +217,7 @@ def _check(names: Sequence[str], columns: Sequence[Column]) -> list[Column]:
             raise InputError(f"column {name!r}: expected shape (n,), {array.shape} given.")
         if checked and len(array) != len(checked[0]):
             raise InputError(
-                f"column {name!r}: expected {len(checked[0])} rows as in {names[0]!r}, {len(array)} given."
+                f"column {name!r}: expected {counted(len(checked[0]), 'row')} as in {names[0]!r}, {len(array)} given."
             )
         if array.dtype.kind in "OU":
             for value in array:
@@ -230,31 +244,68 @@ def _fit_text(name: str, column: Column) -> _Categories:
     return _Categories(() if constant else tuple(categories))
 
 
-def _fit_numbers(column: npt.NDArray[np.float64], scaling: str, common: tuple[float, float]) -> _Numbers:
-    values = np.sort(column[~np.isnan(column)])
+def _fit_numbers(
+    column: npt.NDArray[np.float64],
+    weight: npt.NDArray[np.float64] | None,
+    scaling: str,
+    common: tuple[float, float],
+) -> _Numbers:
+    order = np.argsort(column, kind="stable")[: np.count_nonzero(~np.isnan(column))]  # NaN comes last
+    values, weight = column[order], None if weight is None else weight[order]
     if not len(values) or values[0] == values[-1]:
         return _Numbers(0.0, (), ())
-    count = len(values)
-    middle = values[(count - 1) // 2], values[count // 2]
-    median = float(middle[0] if middle[0] == middle[1] else middle[0] / 2 + middle[1] / 2)
+    if weight is not None and (weight == weight[0]).all():
+        weight = None
+    median = _median(values, weight)
     knots, positions = np.array([values[0], values[-1]]), np.array([0.0, 1.0])
     if scaling == "quantile":
-        chosen = np.linspace(0, count - 1, min(count, _MAX_KNOTS)).round().astype(np.int64)
-        knots = np.unique(values[chosen])
-        ranks = (np.searchsorted(values, knots, "left") + np.searchsorted(values, knots, "right") - 1) / 2
-        positions = ranks / (count - 1)
+        knots, positions = _places(values, weight)
     elif scaling == "global":
         knots = np.array(common)
     elif scaling == "robust":
         with np.errstate(over="ignore", invalid="ignore"):
-            lower, upper = np.quantile(values, [0.25, 0.75])
+            lower, upper = np.quantile(values, [0.25, 0.75]) if weight is None else _at(values, weight, [0.25, 0.75])
             largest = np.abs(values).max()
-            sigma = (upper - lower) / _IQR_OF_NORMAL or (values / largest).std() * largest
+            sigma = (upper - lower) / _IQR_OF_NORMAL or _deviation(values / largest, weight) * largest
             span = np.array([median - 2 * sigma, median + 2 * sigma])
         # Out of range, or too small beside the median to make a difference: as for minmax.
         if np.isfinite(span).all() and span[0] < span[1]:
             knots = span
     return _Numbers(median, tuple(knots.tolist()), tuple(positions.tolist()))
+
+
+def _at(values: npt.NDArray[np.float64], weight: npt.NDArray[np.float64], shares: Sequence[float]) -> npt.NDArray[Any]:
+    """The sorted values below which these shares of the weight lie; between two values, their mean."""
+    below = np.cumsum(weight)
+    wanted = np.array(shares) * below[-1]
+    low, high = (values[np.searchsorted(below, wanted, side).clip(max=len(values) - 1)] for side in ("left", "right"))
+    result: npt.NDArray[Any] = np.where(low == high, low, low / 2 + high / 2)
+    return result
+
+
+def _median(values: npt.NDArray[np.float64], weight: npt.NDArray[np.float64] | None) -> float:
+    return float(_at(values, np.ones(len(values)) if weight is None else weight, [0.5])[0])
+
+
+def _deviation(values: npt.NDArray[np.float64], weight: npt.NDArray[np.float64] | None) -> float:
+    return float(np.sqrt(np.average((values - np.average(values, weights=weight)) ** 2, weights=weight)))
+
+
+def _places(
+    values: npt.NDArray[np.float64], weight: npt.NDArray[np.float64] | None
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Some of the sorted values, and the place of each among all: of equal ones the middle, as a share."""
+    count = len(values)
+    chosen = np.linspace(0, count - 1, min(count, _MAX_KNOTS)).round().astype(np.int64)
+    if weight is not None and count > _MAX_KNOTS:
+        below = np.cumsum(weight)
+        chosen = np.searchsorted(below, np.linspace(0, below[-1], _MAX_KNOTS)).clip(max=count - 1)
+    knots = np.unique(values[chosen])
+    first, after = (np.searchsorted(values, knots, side) for side in ("left", "right"))
+    if weight is None:
+        return knots, (first + after - 1) / 2 / (count - 1)
+    below = np.concatenate([[0.0], np.cumsum(weight)])
+    return knots, (below[first] + below[after]) / 2 / below[-1]
 
 
 def _stored_part(column: Mapping[str, Any]) -> _Numbers | _Categories:

@@ -32,19 +32,20 @@ DATASET_NAMES: Registry[OwnDataset | None] = Registry(
 """All datasets that a recipe may name without a file."""
 
 
-def register(name: str, loader: Loader, classes: Sequence[str]) -> None:
+def register(name: str, loader: Loader, classes: Sequence[str], *, replace: bool = False) -> None:
     """Add a dataset under ``name``, which the setting ``dataset`` of a recipe may then say.
 
     ``loader("train")`` and ``loader("test")`` return samples (n, …), uint8 from 0 to 255 or floats from 0 to 1, and
     labels (n,), integers that index ``classes``; the same ones whenever they are called. (A table is simpler as a CSV
-    file, whose name is a dataset; spike trains are an .npz file.)
+    file, whose name is a dataset; spike trains are an .npz file.) With ``replace`` it takes the place of another
+    loader of that name.
 
     Raises:
         InputError: ``name`` is taken or no identifier, ``loader`` is not callable, or there are less than two classes.
     """
     if isinstance(classes, str) or len(classes) < 2:
         raise InputError(f"classes must be two names or more, got {classes!r}")
-    DATASET_NAMES.register(name, loader, OwnDataset(loader, tuple(map(str, classes))))
+    DATASET_NAMES.register(name, loader, OwnDataset(loader, tuple(map(str, classes))), replace)
 
 
 def own(name: str) -> OwnDataset | None:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError, unknown_name
+from ..words import counted
 from .delimited import MISSING, Sheet, StrPath, number, read_sheet
 
 __all__ = ["TABLES", "Column", "Table", "load_table", "read_csv", "read_rows"]
@@ -206,7 +207,8 @@ def _positions(sheet: Sheet, names: Sequence[str]) -> Sequence[int]:
         return [int(name) - 1 for name in names]
     if width not in (count, count + 1):
         raise InputError(
-            f"{sheet.path}: has {width} columns, expected {count} ({', '.join(names)}), or one more that is ignored."
+            f"{sheet.path}: has {counted(width, 'column')}, expected {count} ({', '.join(names)}), or one more that is "
+            "ignored."
         )
     return range(count)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
+from ..words import counted
 from .delimited import StrPath
 from .matfile import Fault, Node, read_variables
 from .spike_trains import Floats, Ints, Synapses, Templates, Trials, bounds
@@ -146,7 +147,7 @@ def _read_spikes(node: Node, num_synapses: int, where: str, unit: str) -> tuple[
     """Times and synapses, synapse by synapse."""
     cells = _cells(node, where)
     if len(cells) != num_synapses:
-        raise InputError(f"{where}: has {len(cells)} synapses, expected {num_synapses}.")
+        raise InputError(f"{where}: has {counted(len(cells), 'synapse')}, expected {num_synapses}.")
     parts = [np.zeros(0)]
     for synapse, cell in enumerate(cells):
         try:

@@ -23,19 +23,21 @@ __all__ = ["FEEDBACK", "Pathway", "matrix", "register"]
 Pathway = Callable[[Tensor, Tensor], Tensor]
 
 
-def register(name: str, function: Pathway) -> None:
+def register(name: str, function: Pathway, *, replace: bool = False) -> None:
     """Add a pathway under ``name``, which a layer's ``feedback`` and a recipe may then say.
 
     ``function(weight, fixed)`` gets the weights w_ij of the layer (..., in, out), and a matrix of that shape that was
     drawn like the initial weights, is saved with the layer and never learns; it returns the matrix b_ij of that shape
     by which input i hears Σ_j f_j b_ij [i ∈ C_j]. It is called in every forward pass and must not change its arguments.
 
+    With ``replace`` it takes the place of another function of that name.
+
     Raises:
         InputError: ``name`` is taken or no identifier, or ``function`` is not callable.
     """
     if name == "direct":
-        raise InputError("feedback 'direct' is already registered; choose another name")
-    FEEDBACK.register(name, function, function)
+        raise InputError("feedback 'direct' is already registered: it is built in; choose another name")
+    FEEDBACK.register(name, function, function, replace)
 
 
 def has_matrix(name: str) -> bool:

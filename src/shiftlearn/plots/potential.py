@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import InputError
 from ..figures import new_figure, palette
 from ..model import Model
+from ..words import counted
 from .activity import LayerActivity, MembranePotential, Sample, activity, membrane_potential
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def _potential(ax: Axes, one: MembranePotential, first: float, last: float, name
         at = math.log(one.u)
         ax.plot([at], [1], "o", color=colours.excitatory, markersize=6, label="crossing", zorder=3)
         causal = int(one.causal.sum())
-        text = f"{name}: crosses at {at:.3f} τ; causal set: {causal:,} of {len(one.z):,} inputs"
+        text = f"{name}: crosses at {at:.3f} τ; causal set: {causal:,} of {counted(len(one.z), 'input', ',')}"
         if abs(one.delay - 1) > 1e-6:
             sent = at + math.log(one.delay)
             ax.plot([sent], [1], "|", color=colours.excitatory, markersize=12, label="spike after the delay", zorder=3)

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..figures import new_figure, palette
 from ..model import Model
+from ..words import counted
 from .activity import LayerActivity, Sample, activity, spikes
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def raster(
     colours = palette(figure).categories
     z, channel = spikes(layers[0].heard)
     _dots(axes[0], np.log(z), channel, colours[0])
-    axes[0].set_title(f"input: {len(z):,} spikes", fontsize="medium")
+    axes[0].set_title(f"input: {counted(len(z), 'spike', ',')}", fontsize="medium")
     axes[0].set_ylabel("input")
     for number, (ax, layer) in enumerate(zip(axes[1:-1], layers[:-1], strict=True), start=1):
         z, neuron = spikes(layer.z.reshape(1, -1))

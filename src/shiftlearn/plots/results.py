@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ..errors import InputError
 from ..figures import new_figure, palette
+from ..words import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -104,7 +105,7 @@ def confusion(
     ax.set_xlabel("predicted class")
     ax.set_ylabel("true class")
     accuracy = np.trace(counts) / counts.sum()
-    ax.set_title(f"{accuracy:.2%} of {counts.sum():,} samples right" if title is None else title)
+    ax.set_title(f"{accuracy:.2%} of {counted(counts.sum(), 'sample', ',')} right" if title is None else title)
     return ax.figure
 
 
@@ -214,7 +215,11 @@ def decision_time(
     ax.plot(wide[marks], right[marks], "o", color=colours.ink, markersize=5, label=text)
     if last_input is not None:
         ax.axvline(last_input, color=colours.ink, linewidth=1, linestyle=":", label=f"last input, {last_input:.3f} τ")
-    ax.set(ylim=(0, 103), xlabel="the race is stopped at t / τ", ylabel=f"share of {len(labels):,} samples / %")
+    ax.set(
+        ylim=(0, 103),
+        xlabel="the race is stopped at t / τ",
+        ylabel=f"share of {counted(len(labels), 'sample', ',')} / %",
+    )
     ax.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.16), ncols=2)
     ax.set_title(title)
     return ax.figure

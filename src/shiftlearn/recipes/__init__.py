@@ -13,6 +13,7 @@ from ..errors import InputError, nearest, unknown_name
 from ..names import (
     BASELINES,
     CODINGS,
+    ELSEWHERE,
     FEEDBACK,
     INITIALISATIONS,
     LOSSES,
@@ -268,7 +269,7 @@ def override(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
 
 def _convert(key: str, value: Any) -> Any:
     if key not in _TYPES:
-        raise unknown_name("setting", key, _TYPES)
+        raise unknown_name("setting", key, _TYPES, ELSEWHERE)
     kind = _TYPES[key]
     wanted, item = (list, typing.get_args(kind)[0]) if typing.get_origin(kind) is tuple else (kind, None)
     if isinstance(value, str) and wanted is not str:

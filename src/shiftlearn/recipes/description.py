@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..words import counted
 from .network import network_name
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def describe(recipe: Recipe) -> str:
     parts += [augmentation(recipe)] if augmentation(recipe) != "none" else []
     parts += [f"weight decay {recipe.weight_decay:g}"] if recipe.weight_decay else []
     parts += ["averaged weights"] if recipe.averaging else []
-    parts.append(f"{recipe.epochs} epoch{'s' * (recipe.epochs > 1)}")
+    parts.append(counted(recipe.epochs, "epoch"))
     return f"{Path(recipe.dataset).name}: {', '.join(parts)}"
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..names import coded_width
+from ..words import counted
 
 if TYPE_CHECKING:
     from . import Recipe
@@ -23,7 +24,7 @@ def map_sides(recipe: Recipe) -> tuple[int, list[int]]:
     channels, width = coded_width(recipe.coding, 1, recipe.coding_cells), recipe.layers[0]
     sides = [math.isqrt(width // channels)]
     if width != channels * sides[0] ** 2:
-        raise InputError(f"maps need a square image, got {width // channels} values")
+        raise InputError(f"maps need a square image, got {counted(width // channels, 'value')}")
     for _ in recipe.maps:
         before = sides[-1]
         sides.append((before + 2 * recipe.padding - recipe.kernel + 1) // recipe.pool)
