@@ -13,6 +13,7 @@
 ``roc.csv``                the ROC curve of every class against the rest
 ``repeats.csv``            of repeated runs: when each was solved, and whether it was frozen
 ``metrics.json``           the summary; it is written last and marks the run as finished
+``.lock``, ``.owner``      while a process trains here: its lock, and its number; see :mod:`shiftlearn.claims`
 ========================== =======================================================================================
 """
 

@@ -116,7 +116,8 @@ def _lock(lock: filelock.BaseFileLock, folder: Path, made: list[Path]) -> None:
             lock.acquire(blocking=False)
             return
         except filelock.Timeout:
-            raise Taken(f"{str(folder)!r} is in use by a running process{_owner(folder)}; name another one") from None
+            user = f"a running process{_owner(folder)}"
+            raise Taken(f"{str(folder)!r} is in use by {user}: wait for its end, or name another folder") from None
         except (FileNotFoundError, FileExistsError):
             # Another process has just made or removed one of the folders.
             if attempt == _ATTEMPTS:
