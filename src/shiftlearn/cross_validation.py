@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,14 +45,21 @@ class _Fold:
 
 
 def cross_validate(
-    recipe: Recipe, folder: Path, seed: int, folds: int, repeats: int, reporter: Reporter, compare: bool = True
+    recipe: Recipe,
+    folder: Path,
+    seed: int,
+    folds: int,
+    repeats: int,
+    reporter: Reporter,
+    compare: bool = True,
+    say: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Train and test on ``repeats`` random partitions of a table into ``folds`` stratified parts.
 
     Scaling is fitted to the training rows of each fold. Partition r follows from seed + r. The folder also gets the
     weights of one more network that has learned from all rows, for ``shiftlearn predict``; it takes no part in the
     figures. ``folder`` is new, or that of an unfinished run. With ``compare``, scikit-learn's classifiers are trained
-    and tested on the same folds.
+    and tested on the same folds. ``say`` gets the lines that say what was made of the table's file.
 
     Raises:
         InputError: the dataset is no table, or has a class with fewer rows than there are folds.
@@ -64,13 +71,14 @@ def cross_validate(
     require_ensemble(recipe)
     task = tasks.read(recipe, seed, None, [])
     if (folder / checkpoint.CONFIG).is_file():
-        tasks.require_same(task, recipe, checkpoint.read_config(folder).digest)
+        task = tasks.require_same(task, recipe, checkpoint.read_config(folder).digest)
+    tasks.announce(task, say)
     features = task.scale(recipe, np.arange(len(task.labels)))
     assert features is not None
     whole = tasks.fitted(recipe, task, features)
     parts = _partitions(recipe, task, seed, folds, repeats)
     model = Model(whole, build(whole, random_state(seed, 0)), seed, task.classes, features, task.digest)
-    checkpoint.save_settings(model, folder, folds=folds, repeats=repeats, compare=compare)
+    checkpoint.save_settings(model, folder, folds=folds, repeats=repeats, compare=compare, **task.about)
     began = time.perf_counter()
     times = _train(whole, task, parts, reporter)
     seconds = time.perf_counter() - began

@@ -81,4 +81,7 @@ PREPROCESSING = ("none", "edges")
 SCALINGS = ("minmax", "quantile", "robust", "global")
 DISTURBANCES = ("jitter", "deletion", "dead", "bits", "clock")
 SPIKE_FILES = (".mat", ".npz")
+HEADERS = ("auto", "yes", "no")
+DECIMALS = ("auto", ".", ",")
+MISSING = ("", "?", "-", "na", "n/a", "nan", "none", "null")  # cells of a table, in lower case, unless others are named
 RULES = ("shifting", "normalized", "exact")  # those built in

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -59,8 +60,11 @@ def start(
     device: str = "cpu",
     data_dir: str | None = None,
     world: World = ALONE,
+    say: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Train by a recipe into a new folder and return the content of its metrics.json.
+
+    ``say`` gets the lines that say what was made of a table's file.
 
     Processes that share the work (:func:`shiftlearn.distributed.join`) all call it with their ``world``; each reads
     the data, and the first writes the folder.
@@ -70,13 +74,18 @@ def start(
         PeerError: that happened in another process.
     """
     world.first(lambda: checkpoint.require_new(folder))
-    run = world.agreed(lambda: _Run(recipe, seed, device, data_dir, world=world))
-    world.first(lambda: checkpoint.save_settings(run.model, folder))
+    run = world.agreed(lambda: _Run(recipe, seed, device, data_dir, world=world, say=say))
+    world.first(lambda: checkpoint.save_settings(run.model, folder, **run.about))
     return run.finish(folder, reporter)
 
 
 def resume(
-    folder: Path, reporter: Reporter, device: str = "cpu", data_dir: str | None = None, world: World = ALONE
+    folder: Path,
+    reporter: Reporter,
+    device: str = "cpu",
+    data_dir: str | None = None,
+    world: World = ALONE,
+    say: Callable[[str], None] | None = None,
 ) -> dict[str, Any] | None:
     """Go on with a run from its last whole epoch, or from the start if there is none. None: it is finished.
 
@@ -85,7 +94,7 @@ def resume(
     config, metrics = world.first(lambda: (checkpoint.read_config(folder), checkpoint.read_metrics(folder)))
     if metrics is not None:
         return None
-    run = world.agreed(lambda: _Run(config.recipe, config.seed, device, data_dir, config.digest, world))
+    run = world.agreed(lambda: _Run(config.recipe, config.seed, device, data_dir, config.digest, world, say))
     return run.finish(folder, reporter)
 
 
@@ -100,13 +109,16 @@ class _Run:
         data_dir: str | None,
         digest: str | None = None,
         world: World = ALONE,
+        say: Callable[[str], None] | None = None,
     ) -> None:
         if world.size > recipe.batch:
             raise InputError(f"batch must be at least the number of processes, {world.size}, got {recipe.batch}")
         self.device, self.world = _device(device), world
         rules.get(recipe.rule)  # before the data are read
-        task = tasks.read(recipe, seed, data_dir, ["train"])
-        tasks.require_same(task, recipe, digest)
+        task = tasks.require_same(tasks.read(recipe, seed, data_dir, ["train"]), recipe, digest)
+        if world.is_writer:
+            tasks.announce(task, say)
+        self.about = task.about
         features = task.scale(recipe, task.train)
         self.recipe, self.seed, self.data_dir = tasks.fitted(recipe, task, features), seed, data_dir
         train = len(task.train) - recipe.validation

@@ -15,7 +15,23 @@ from .. import __version__
 from ..errors import InputError, PeerError
 from . import completion
 from .data_commands import data_app
-from .options import NAME, DataDir, Epochs, Json, Quiet, Recipe, RunFolder, Settings, examples, help_alone
+from .options import (
+    NAME,
+    DataDir,
+    Decimal,
+    Encoding,
+    Epochs,
+    Header,
+    Json,
+    Quiet,
+    Recipe,
+    RunFolder,
+    Separator,
+    Settings,
+    examples,
+    help_alone,
+    reading,
+)
 from .printing import Voice, adapt_streams
 
 _EXIT_CODES = """\b
@@ -84,7 +100,22 @@ def train(
         typer.Option(metavar="RUN", help="Go on with this run folder.", autocompletion=completion.run_folders),
     ] = None,
     target: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Of a CSV file: the column of the classes; default: the last.")
+        str | None, typer.Option(metavar="COLUMN", help="CSV: the column of the classes; default: the last.")
+    ] = None,
+    header: Header = None,
+    separator: Separator = None,
+    encoding: Encoding = None,
+    decimal: Decimal = None,
+    missing: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CELL",
+            help="CSV: stands for a missing value, as an empty cell does; can be repeated; "
+            "default: ? - NA N/A NaN None null.",
+        ),
+    ] = None,
+    drop: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="CSV: leave this column out; can be repeated.")
     ] = None,
     folds: Annotated[int | None, typer.Option(help="Tables: cross-validate with so many folds.")] = None,
     repeats: Annotated[int | None, typer.Option(help="Tables: so many random partitions into folds.")] = None,
@@ -111,7 +142,9 @@ def train(
 
     plan = Plan(folds=folds, repeats=repeats, compare=compare, repeat=repeat)
     voice = Voice(quiet, json)
-    run(recipe, set_ or [], epochs, seed, device, threads, data_dir, out, resume, target, plan, log, voice)
+    table = reading(target=target, header=header, separator=separator, encoding=encoding, decimal=decimal)
+    table |= reading(missing=missing or None, drop=drop or None)
+    run(recipe, set_ or [], epochs, seed, device, threads, data_dir, out, resume, table, plan, log, voice)
 
 
 @app.command(epilog=examples("evaluate runs/first", "evaluate runs/first --json"))
@@ -264,12 +297,16 @@ def robustness(
 def predict(
     run: RunFolder,
     files: Annotated[list[str], typer.Argument(help="PNG, IDX or .npy images, CSV rows, or trials (.npz, .mat).")],
+    header: Header = None,
+    separator: Separator = None,
+    encoding: Encoding = None,
+    decimal: Decimal = None,
     json: Json = False,
 ) -> None:
     """Classify samples with a trained model."""
     from .predict import predict as show
 
-    show(run, files, json)
+    show(run, files, json, reading(header=header, separator=separator, encoding=encoding, decimal=decimal))
 
 
 @app.command(epilog=examples("playground runs/first --out race.html"))

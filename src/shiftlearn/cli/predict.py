@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy.typing as npt
 import torch
 
 from .. import checkpoint, data
+from ..data.features import Features
 from ..data.images import SIDE
 from ..data.spike_files import read_trials
 from ..data.spike_trains import Trials
@@ -20,17 +22,22 @@ from ..data.tables import Column, read_rows
 from ..errors import InputError
 from ..model import Model
 from ..nn import first_to_fire, spike_time_scores
+from ..recipes import Recipe
 from ..samples import read_samples
 from .printing import Voice, printable
+from .progress import run_warnings
 
 __all__ = ["predict", "read", "rows", "show"]
 
 Row = dict[str, Any]
 Values = npt.NDArray[np.generic] | Sequence[Column] | Trials
+Samples = tuple[list[str], Values]
 
 
-def predict(run: str, files: list[str], as_json: bool) -> None:
+def predict(run: str, files: list[str], as_json: bool, reading: Mapping[str, str]) -> None:
     """Print what the model of a run folder makes of the samples in some files, once all of them are read.
+
+    ``reading`` is as for :func:`read`.
 
     Raises:
         InputError: no model there, no files, or a file that does not hold what the model takes.
@@ -38,35 +45,57 @@ def predict(run: str, files: list[str], as_json: bool) -> None:
     model = checkpoint.load(run)
     if not files:
         raise InputError("name one file of samples or more")
-    found = [row for names, values in read(model, files) for row in rows(names, model, values)]
+    with run_warnings():
+        samples = read(model, files, reading)
+    found = [row for names, values in samples for row in rows(names, model, values)]
     show(found, Voice(json=as_json))
 
 
-def read(model: Model, files: list[str]) -> list[tuple[list[str], Values]]:
+def read(model: Model, files: list[str], reading: Mapping[str, str] = MappingProxyType({})) -> list[Samples]:
     """The samples in some files, with their names: as many at a time as one array or table holds.
+
+    ``reading`` are settings of a recipe on how CSV files are read, where they are not read as that of training.
 
     Raises:
         InputError: a file does not hold what the model takes.
     """
+    if reading and model.features is None:
+        raise InputError(f"--{next(iter(reading))} is for CSV files, this model is of {model.recipe.dataset}")
     if model.recipe.spike_trains:
         return [_named(file, trials, len(trials)) for file, trials in zip(files, map(read_trials, files), strict=True)]
     if model.features is not None:
-        names, numeric = model.features.names, model.features.numeric
-        tables = [read_rows(file, names, numeric) for file in files]
+        tables = [_rows(model.features, model.recipe, file, reading) for file in files]
         return [_named(file, table, len(table[0]), start=1) for file, table in zip(files, tables, strict=True)]
     if model.recipe.dataset not in data.DATASETS:
         raise InputError(
             f"files of samples are for models of images, tables or spike trains, this one is of {model.recipe.dataset}"
         )
     samples = list(read_samples(files, SIDE * SIDE, (SIDE, SIDE)))
-    found: list[tuple[list[str], Values]] = []
+    found: list[Samples] = []
     for _, group in groupby(samples, key=lambda sample: sample[1].dtype):  # one array holds values of one kind
         image_names, values = zip(*group, strict=True)
         found.append((list(image_names), np.stack(values)))
     return found
 
 
-def _named(file: str, values: Values, count: int, start: int = 0) -> tuple[list[str], Values]:
+def _rows(features: Features, recipe: Recipe, file: str, reading: Mapping[str, str]) -> tuple[Column, ...]:
+    # The names tell a header better than that of the training file does, but rows without names are often the same.
+    header = reading.get("header", "no" if recipe.header == "no" else "auto")
+    return read_rows(
+        file,
+        features.names,
+        features.numeric,
+        reading.get("separator", recipe.separator) or None,
+        {"yes": True, "no": False}.get(header),
+        encoding=reading.get("encoding", recipe.encoding),
+        missing=recipe.missing,
+        decimal=reading.get("decimal", "auto"),
+        notations=features.notations,
+        left_out=recipe.drop,
+    )
+
+
+def _named(file: str, values: Values, count: int, start: int = 0) -> Samples:
     return [f"{Path(file).name}[{k}]" for k in range(start, start + count)], values
 
 

@@ -22,6 +22,13 @@ _LINES = 50  # about so many for a whole run, at most twice that
 @contextmanager
 def reporter(epochs: int) -> Iterator[Reporter]:
     """The reporter that suits standard output; warnings of the run become lines on standard error."""
+    with run_warnings(), _watching(epochs) as watch:
+        yield watch
+
+
+@contextmanager
+def run_warnings() -> Iterator[None]:
+    """A RunWarning becomes one line on standard error."""
     with warnings.catch_warnings():
         plain = warnings.showwarning
 
@@ -33,8 +40,7 @@ def reporter(epochs: int) -> Iterator[Reporter]:
 
         warnings.showwarning = show  # type: ignore[assignment]
         warnings.simplefilter("always", RunWarning)
-        with _watching(epochs) as watch:
-            yield watch
+        yield
 
 
 @contextmanager

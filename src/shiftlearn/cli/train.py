@@ -67,7 +67,7 @@ def train(
     data_dir: str | None,
     out: str | None,
     resume: str | None,
-    target: str | None,
+    table: dict[str, Any],
     plan: Plan,
     log: str | None,
     voice: Voice,
@@ -77,7 +77,7 @@ def train(
 
         torch.set_num_threads(threads)
     with join(device) as (world, own):
-        job = world.first(lambda: _job(name, settings, epochs, seed, out, resume, target, plan))
+        job = world.first(lambda: _job(name, settings, epochs, seed, out, resume, table, plan))
         world.first(lambda: job.plan.check(device, world.size))
         board = world.first(lambda: _board(job, log))
         if not world.is_writer:
@@ -97,15 +97,16 @@ def _job(
     seed: int | None,
     out: str | None,
     resume: str | None,
-    target: str | None,
+    table: dict[str, Any],
     plan: Plan,
 ) -> _Job:
     if (name is None) == (resume is None):
         raise InputError(f"name a recipe ({', '.join(recipes.names())}) or a CSV file, or --resume a run folder")
-    if resume is not None and (settings or plan != Plan(compare=plan.compare) or {epochs, seed, out, target} != {None}):
+    given = settings or table or {epochs, seed, out} != {None}
+    if resume is not None and (given or plan != Plan(compare=plan.compare)):
         raise InputError(
-            "--resume goes by the settings of the run: leave out --set, --epochs, --seed, --out, --target, --folds, "
-            "--repeats and --repeat"
+            "--resume goes by the settings of the run: leave out --set, --epochs, --seed, --out, --target and what "
+            "else is about CSV files, --folds, --repeats and --repeat"
         )
     if resume is not None:
         folder = Path(resume)
@@ -118,7 +119,7 @@ def _job(
     assert name is not None
     seed = seed or 0
     changed = read_settings(settings, epochs)
-    recipe = recipes.override(_recipe(name, target), changed)
+    recipe = recipes.override(_recipe(name, table), changed)
     folder = Path(out) if out else _new_folder(Path("runs"), f"{Path(name).stem}-seed{seed}")
     checkpoint.require_new(folder)
     return _Job(recipe, seed, folder, plan, tuple(changed))
@@ -165,13 +166,13 @@ def _run(
             watch = reporters.Several(watchers)
             if plan.folds is not None:
                 repeats = 1 if plan.repeats is None else plan.repeats
-                metrics = cross_validate(recipe, folder, seed, plan.folds, repeats, watch, plan.compare)
+                metrics = cross_validate(recipe, folder, seed, plan.folds, repeats, watch, plan.compare, voice.say)
             elif plan.repeat is not None:
                 metrics = repeat(recipe, folder, seed, plan.repeat, watch)
             elif resume:
-                metrics = training.resume(folder, watch, device, data_dir, world)
+                metrics = training.resume(folder, watch, device, data_dir, world, voice.say)
             else:
-                metrics = training.start(recipe, folder, seed, watch, device, data_dir, world)
+                metrics = training.start(recipe, folder, seed, watch, device, data_dir, world, voice.say)
             if board is not None:
                 assert metrics is not None
                 board.end(metrics)
@@ -200,14 +201,15 @@ def _how_to_go_on(folder: Path, board: reporters.TensorBoard | None) -> str:
     return f"; go on with: shiftlearn train --resume {shlex.quote(str(folder))}{log}" if begun else ""
 
 
-def _recipe(name: str, target: str | None) -> recipes.Recipe:
-    """A recipe by name or file; for a CSV file, the recipe "table"."""
+def _recipe(name: str, table: dict[str, Any]) -> recipes.Recipe:
+    """A recipe by name or file; for a CSV file, the recipe "table", with the settings that say how it is read."""
     path = Path(name)
     if name in recipes.names() or path.suffix == ".toml" or not (path.suffix or path.exists()):
-        if target is not None:
-            raise InputError(f"--target names a column of a CSV file, but {name} is a recipe")
+        for option in table:
+            what = "names a column of" if option == "target" else "says how to read"
+            raise InputError(f"--{option} {what} a CSV file, but {name} is a recipe")
         return recipes.read(name)
-    return recipes.override(recipes.read("table"), {"dataset": str(path.absolute()), "target": target or ""})
+    return recipes.override(recipes.read("table"), {"dataset": str(path.absolute()), **table})
 
 
 def evaluate(run: str, data_dir: str | None, voice: Voice) -> None:

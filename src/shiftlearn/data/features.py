@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,9 @@ import numpy.typing as npt
 
 from ..errors import InputError, unknown_name
 from ..names import SCALINGS
-from .tables import Column
+from .columns import Column
+from .doubts import about_texts
+from .numbers import PLAIN, Notation
 
 __all__ = ["MAX_CATEGORIES", "Features"]
 
@@ -31,6 +33,7 @@ class _Numbers:
     median: float
     knots: tuple[float, ...]
     positions: tuple[float, ...]
+    notation: Notation = PLAIN
 
     numeric = True
 
@@ -52,7 +55,8 @@ class _Numbers:
         return result[:, None]
 
     def as_dict(self) -> dict[str, Any]:
-        return {"median": self.median, "knots": list(self.knots), "positions": list(self.positions)}
+        numbers = {"median": self.median, "knots": list(self.knots), "positions": list(self.positions)}
+        return numbers if self.notation == PLAIN else {**numbers, "notation": list(astuple(self.notation))}
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ class _Categories:
     categories: tuple[str, ...]
 
     numeric = False
+    notation = None
 
     @property
     def width(self) -> int:
@@ -97,6 +102,11 @@ class Features:
         return tuple(part.numeric for part in self.parts)
 
     @property
+    def notations(self) -> tuple[Notation | None, ...]:
+        """For each column, how its file wrote its numbers; None for text."""
+        return tuple(part.notation for part in self.parts)
+
+    @property
     def width(self) -> int:
         """How many numbers a row becomes."""
         return sum(part.width for part in self.parts)
@@ -107,7 +117,13 @@ class Features:
         return tuple(name for name, part in zip(self.names, self.parts, strict=True) if not part.width)
 
     @classmethod
-    def fit(cls, names: Sequence[str], columns: Sequence[Column], scaling: str = "minmax") -> Features:
+    def fit(
+        cls,
+        names: Sequence[str],
+        columns: Sequence[Column],
+        scaling: str = "minmax",
+        notations: Sequence[Notation | None] = (),
+    ) -> Features:
         """Learn ranges, medians and categories from the training rows.
 
         Numbers are clipped to [0, 1] after ``"minmax"``, (x - min) / (max - min); ``"quantile"``, the place
@@ -121,6 +137,7 @@ class Features:
             names: of the columns, all different.
             columns: numbers or text, each of shape (n,) with n at least 1.
             scaling: one of :data:`SCALINGS`.
+            notations: how a file writes the numbers of each column, kept for the reading of new rows; none: plain.
 
         Raises:
             InputError: unknown scaling, columns that do not fit together, a number that is not finite,
@@ -136,11 +153,11 @@ class Features:
         numbers = np.concatenate([c[~np.isnan(c)] for c in checked if c.dtype != np.object_] or [np.zeros(1)])
         common = (float(numbers.min(initial=np.inf)), float(numbers.max(initial=-np.inf)))
         parts: list[_Numbers | _Categories] = []
-        for name, column in zip(names, checked, strict=True):
+        for name, column, notation in zip(names, checked, notations or [None] * len(names), strict=True):
             if column.dtype == np.object_:
                 parts.append(_fit_text(name, column))
             else:
-                parts.append(_fit_numbers(np.asarray(column, np.float64), scaling, common))
+                parts.append(_fit_numbers(np.asarray(column, np.float64), scaling, common, notation or PLAIN))
         features = cls(scaling, tuple(names), tuple(parts))
         if not features.width:
             raise InputError(f"columns: none varies ({', '.join(names)}): there is nothing to learn from.")
@@ -223,17 +240,19 @@ def _fit_text(name: str, column: Column) -> _Categories:
     categories = sorted({value for value in column if value is not None})
     if len(categories) > MAX_CATEGORIES:
         raise InputError(
-            f"column {name!r}: {len(categories)} different texts (such as {categories[0]!r}) look like an identifier "
-            f"or damaged numbers, expected at most {MAX_CATEGORIES} categories. Leave the column out or mend it."
+            f"column {name!r}: {len(categories)} different texts {about_texts(categories)}, expected at most "
+            f"{MAX_CATEGORIES} categories: mend the column, or leave it out (--drop)."
         )
     constant = len(categories) == 1 and all(value is not None for value in column)
     return _Categories(() if constant else tuple(categories))
 
 
-def _fit_numbers(column: npt.NDArray[np.float64], scaling: str, common: tuple[float, float]) -> _Numbers:
+def _fit_numbers(
+    column: npt.NDArray[np.float64], scaling: str, common: tuple[float, float], notation: Notation
+) -> _Numbers:
     values = np.sort(column[~np.isnan(column)])
     if not len(values) or values[0] == values[-1]:
-        return _Numbers(0.0, (), ())
+        return _Numbers(0.0, (), (), notation)
     count = len(values)
     middle = values[(count - 1) // 2], values[count // 2]
     median = float(middle[0] if middle[0] == middle[1] else middle[0] / 2 + middle[1] / 2)
@@ -254,7 +273,7 @@ def _fit_numbers(column: npt.NDArray[np.float64], scaling: str, common: tuple[fl
         # Out of range, or too small beside the median to make a difference: as for minmax.
         if np.isfinite(span).all() and span[0] < span[1]:
             knots = span
-    return _Numbers(median, tuple(knots.tolist()), tuple(positions.tolist()))
+    return _Numbers(median, tuple(knots.tolist()), tuple(positions.tolist()), notation)
 
 
 def _stored_part(column: Mapping[str, Any]) -> _Numbers | _Categories:
@@ -273,4 +292,5 @@ def _stored_part(column: Mapping[str, Any]) -> _Numbers | _Categories:
         raise ValueError(f"knots of {column['name']!r} do not increase")
     if not all(a <= b for a, b in itertools.pairwise((0.0, *positions, 1.0))):
         raise ValueError(f"positions of {column['name']!r} do not increase from 0 to 1")
-    return _Numbers(median, knots, positions)
+    notation = Notation.from_stored(column["notation"]) if "notation" in column else PLAIN
+    return _Numbers(median, knots, positions, notation)
