@@ -44,7 +44,7 @@ class Task:
         train, test: numbers of the samples to train on and to test with.
         names: of the columns, for tables.
         file_digest: of files with spike trains.
-        notations, left_out, account, notes: of a table, as :class:`shiftlearn.data.tables.Table` has them.
+        notations, header, left_out, account, notes: of a table, as :class:`shiftlearn.data.tables.Table` has them.
     """
 
     samples: Samples
@@ -55,6 +55,7 @@ class Task:
     names: tuple[str, ...] | None = None
     file_digest: str | None = None
     notations: tuple[Notation | None, ...] = ()
+    header: bool | None = None
     left_out: tuple[str, ...] = ()
     account: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -120,7 +121,7 @@ def read(recipe: Recipe, seed: int, data_dir: str | None, parts: Sequence[Litera
     table = _table(recipe)
     none = np.arange(0)
     train, test = _split(table, recipe.test_share, seed) if parts else (none, none)
-    more = {key: getattr(table, key) for key in ("notations", "left_out", "account", "notes")}
+    more = {key: getattr(table, key) for key in ("notations", "header", "left_out", "account", "notes")}
     return Task(table.columns, table.labels, table.classes, train, test, table.names, **more)
 
 
@@ -134,7 +135,7 @@ def of_model(model: Model, data_dir: str | None, parts: Sequence[Literal["train"
 
 
 def fitted(recipe: Recipe, task: Task, features: Features | None) -> Recipe:
-    """The recipe with the sizes of the first and last layer, where they are 0, and ``drop`` taken from the data.
+    """The recipe with what the data tell: sizes of the first and last layer that are 0, ``header`` and ``drop``.
 
     Raises:
         InputError: ``layers`` does not fit the data.
@@ -151,7 +152,10 @@ def fitted(recipe: Recipe, task: Task, features: Features | None) -> Recipe:
             f"layers must begin with {inputs} and end with {classes} for {recipe.dataset} (or with 0, which stands for "
             f"them), got {list(recipe.layers)}"
         )
-    return dataclasses.replace(recipe, layers=(inputs, *hidden, classes), drop=task.left_out or recipe.drop)
+    found: dict[str, Any] = {"layers": (inputs, *hidden, classes)}
+    if task.header is not None:
+        found |= {"header": "yes" if task.header else "no", "drop": task.left_out}
+    return dataclasses.replace(recipe, **found)
 
 
 def require_same(task: Task, recipe: Recipe, digest: str | None) -> Task:

@@ -30,8 +30,11 @@ def settings(incomplete: str) -> list[str]:
         "init": names.INITIALISATIONS,
         "preprocess": names.PREPROCESSING,
         "scaling": names.SCALINGS,
+        "header": names.HEADERS,
+        "decimal": names.DECIMALS,
         "shuffle": ("true", "false"),
         "project_delays": ("true", "false"),
+        "row_numbers": ("true", "false"),
     }
     key, equals, value = incomplete.partition("=")
     if not equals:

@@ -79,19 +79,19 @@ def read(model: Model, files: list[str], reading: Mapping[str, str] = MappingPro
 
 
 def _rows(features: Features, recipe: Recipe, file: str, reading: Mapping[str, str]) -> tuple[Column, ...]:
-    # The names tell a header better than that of the training file does, but rows without names are often the same.
-    header = reading.get("header", "no" if recipe.header == "no" else "auto")
+    known = {"yes": True, "no": False}
     return read_rows(
         file,
         features.names,
         features.numeric,
         reading.get("separator", recipe.separator) or None,
-        {"yes": True, "no": False}.get(header),
+        known.get(reading.get("header", "auto")),
         encoding=reading.get("encoding", recipe.encoding),
         missing=recipe.missing,
         decimal=reading.get("decimal", "auto"),
         notations=features.notations,
         left_out=recipe.drop,
+        named=known.get(recipe.header),
     )
 
 

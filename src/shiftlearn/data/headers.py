@@ -31,14 +31,13 @@ def is_header(sheet: Sheet, asked: Collection[str]) -> bool:
     return all(_is_text(sheet, cell) for cell in first) and len(set(first)) == len(first) and _is_fresh(sample, first)
 
 
-def holds_names(sheet: Sheet, names: Sequence[str], numeric: Sequence[bool], columns: int) -> bool:
-    """Whether the first row holds the ``names`` of a table of so many ``columns``; a guess, too."""
+def holds_names(sheet: Sheet, names: Sequence[str], numeric: Sequence[bool], named: bool) -> bool:
+    """Whether the first row holds the ``names`` of a table, which may be ``named`` by a header; a guess, too."""
     first = sheet.rows[0]
     speaking = [name for name in names if plain(name) is None]  # "1" may as well be a value
     if speaking and 2 * sum(name in first for name in speaking) >= len(speaking):
         return True
-    numbered = all(name.isdecimal() and 1 <= int(name) <= columns for name in names)  # as without a header
-    if not speaking and not numbered and [cell for cell in first if cell in names] == list(names):
+    if named and not speaking and [cell for cell in first if cell in names] == list(names):
         return True
     due = [cell for cell, is_number in zip(first, numeric, strict=False) if is_number]
     return bool(due) and not any(sheet.is_missing(cell) or _units(cell) for cell in due)

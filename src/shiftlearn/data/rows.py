@@ -27,13 +27,13 @@ def read_rows(
     decimal: str = "auto",
     notations: Sequence[Notation | None] = (),
     left_out: Collection[str] = (),
+    named: bool | None = None,
 ) -> tuple[Column, ...]:
     """Read rows to be classified: the columns ``names``, in that order.
 
-    With a header the columns are found by name and others, such as the target, are ignored. Without (or if ``names``
-    are numbers, from a table without header, that the header lacks) there must be as many as names, or all columns
-    of that table, or one more than names if nothing was left out. That one is the last; if ``names`` are numbers, it
-    is the one they leave out.
+    With a header the columns are found by name and others, such as the target, are ignored. Without (or if the table
+    had none, and this one lacks the ``names``, which are numbers) there must be as many as names, or one more if
+    nothing was left out, the last, which is ignored; of a table that had no header also all columns, in their places.
 
     Numbers are read as they were in training; where some cells of a column are not written so, all of them in another
     notation, but with the same unit.
@@ -50,6 +50,8 @@ def read_rows(
         decimal: as for :func:`shiftlearn.data.tables.read_csv`; one that is named goes before ``notations``.
         notations: of the columns in training; none: plain.
         left_out: columns of the table that were neither feature nor target.
+        named: whether the table had a header; None, if that is not known: names that are numbers are taken for the
+            places of the columns if they can be.
 
     Returns:
         The columns, each of shape (n,).
@@ -59,17 +61,19 @@ def read_rows(
             number it must be.
     """
     sheet = read_sheet(path, separator, encoding, missing)
+    if named is None:
+        named = not all(name.isdecimal() and 1 <= int(name) <= len(names) + 1 for name in names)
     if header is None:
-        header = holds_names(sheet, names, numeric, len(names) + 1 + len(left_out))
+        header = holds_names(sheet, names, numeric, named)
     found = column_names(sheet) if header else ()
     body = sheet.below_header() if header else sheet
-    if header and not all(name.isdecimal() and name not in found for name in names):
+    if header and (named or any(name in found for name in names)):
         for name in names:
             if name not in found:
                 raise InputError(f"{path}: a column is missing: {unknown_name('column', name, found)}")
         where: Sequence[int] = [found.index(name) for name in names]
     else:
-        where = _positions(sheet, names, len(left_out))
+        where = _positions(sheet, names, len(left_out), named)
     usual = notations or [None] * len(names)
     choices = choose([set(body.known(place)) for place in where], decimal, body.separator)
     columns = []
@@ -83,18 +87,17 @@ def _as_in_training(body: Sheet, place: int, name: str, notation: Notation, choi
     """The notation of a column of numbers, that of training if it may be."""
     if decimal == "auto" and all(notation.number(cell) is not None for cell in body.known(place)):
         return notation
-    if choice.notation is None or choice.notation.unit != notation.unit:
-        return notation  # whose first cell that does not fit is the error
+    if choice.notation is None or choice.notation.unit != notation.unit:  # its first cell that does not fit is an error
+        return notation if decimal == "auto" else Notation(decimal, unit=notation.unit)
     for _, doubt in of_column(body, place, name, choice, decimal) if choice.other else ():
         warnings.warn(f"{body.path}: {doubt}", RunWarning, stacklevel=3)
     return choice.notation
 
 
-def _positions(sheet: Sheet, names: Sequence[str], left_out: int) -> Sequence[int]:
+def _positions(sheet: Sheet, names: Sequence[str], left_out: int, named: bool) -> Sequence[int]:
     """Where the columns are in a file without header."""
     width, count = len(sheet.rows[0]), len(names)
-    numbers = all(name.isdecimal() and 1 <= int(name) <= width for name in names)
-    if numbers and width == count + 1 + left_out:
+    if not named and width == count + 1 + left_out:
         return [int(name) - 1 for name in names]
     if width == count or (width == count + 1 and not left_out):
         return range(count)

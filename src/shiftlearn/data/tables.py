@@ -36,6 +36,7 @@ class Table:
         labels: of shape (n,), index into ``classes``.
         classes: sorted, as numbers if all are whole numbers; each as it is written.
         notations: how a file writes the numbers of each column, None for text; empty for tables from elsewhere.
+        header: whether a file's first row named the columns; None for tables from elsewhere.
         left_out: names of the columns of a file that are neither features nor target.
         account: of how a file was read: one line on its rows, one on its columns.
         notes: warnings of what looks like a mistake in it, or was guessed.
@@ -47,6 +48,7 @@ class Table:
     labels: npt.NDArray[np.int64]
     classes: tuple[str, ...]
     notations: tuple[Notation | None, ...] = ()
+    header: bool | None = None
     left_out: tuple[str, ...] = ()
     account: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -125,10 +127,9 @@ def read_csv(
     dropped = {_place(path, "column to drop", name, names, hint): "left out: --drop" for name in drop}
     if index in dropped:
         raise InputError(f"{path}: column {names[index]!r} cannot be both the target and left out (--drop).")
-    if header and not row_numbers:
-        for place, name in enumerate(sheet.rows[0]):
-            if place != index and is_index(place, name, body.column(place)):
-                dropped[place] = "left out: row numbers (--set row_numbers=true keeps them)"
+    indexes = [k for k, name in enumerate(sheet.rows[0]) if header and is_index(k, name, body.column(k)) and k != index]
+    if not row_numbers:
+        dropped |= dict.fromkeys(indexes, "left out: row numbers (--set row_numbers=true keeps them)")
     features = [place for place in range(width) if place != index and place not in dropped]
     if not features:
         raise InputError(
@@ -145,7 +146,8 @@ def read_csv(
     doubts = of_classes(names[index], one_number(classes, decimal))
     for place, column, choice in zip(features, columns, choices, strict=True):
         kinds[place] = kind_of(column, choice.notation)
-        doubts += of_column(body, place, names[place], choice, decimal)
+        if place not in indexes:  # which were asked for
+            doubts += of_column(body, place, names[place], choice, decimal)
     return Table(
         name=Path(path).stem,
         names=tuple(names[place] for place in features),
@@ -153,6 +155,7 @@ def read_csv(
         labels=labels,
         classes=classes,
         notations=tuple(choice.notation for choice in choices),
+        header=header,
         left_out=tuple(names[place] for place in sorted(dropped)),
         account=(
             rows_line(body, sheet.lines[0] if header else None),
