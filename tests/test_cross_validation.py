@@ -220,9 +220,9 @@ def test_scaling_is_fitted_to_training_rows(tmp_path, monkeypatch, compare):
     fits = []
     fit = Features.fit
 
-    def note(names, columns, scaling="minmax"):
+    def note(names, columns, *more):
         fits.append(np.array(columns[0]).tolist())
-        return fit(names, columns, scaling)
+        return fit(names, columns, *more)
 
     monkeypatch.setattr(Features, "fit", note)
     path = table(tmp_path / "a.csv")

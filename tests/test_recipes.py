@@ -121,6 +121,16 @@ def test_bad_settings(mnist, key, value, message):
         recipes.override(mnist, {key: value})
 
 
+@pytest.mark.parametrize("value", ['["a", "b,c"]', ["a", "b,c"], ("a", "b,c")])
+def test_lists_of_text(mnist, value):
+    changed = recipes.override(mnist, {"drop": value})
+    assert changed.drop == ("a", "b,c")
+    assert recipes.override(mnist, changed.as_dict()) == changed
+    for wrong in ("a", "[1]", [None], 3):
+        with pytest.raises(InputError, match="drop must be a list like "):
+            recipes.override(mnist, {"drop": wrong})
+
+
 def test_what_excludes_each_other(mnist):
     with pytest.raises(InputError, match="averaging needs delays that stay positive"):
         recipes.override(mnist, {"averaging": 0.9, "project_delays": False})

@@ -161,8 +161,11 @@ def read_config(folder: Path) -> Config:
         if type(config["seed"]) is not int or config["seed"] < 0:
             raise InputError(f"{path}: seed must be a whole number of 0 or more, got {config['seed']!r}")
         classes, features = config.get("classes"), config.get("features")
+        recipe = dict(config["recipe"])
+        if features and features["columns"][0]["name"] in ("1", "Unnamed: 0"):
+            recipe.setdefault("row_numbers", True)  # version 0.1 had no such setting, and left no index out
         return Config(
-            recipes.from_dict(config["recipe"], source=str(path)),
+            recipes.from_dict(recipe, source=str(path)),
             config["seed"],
             None if classes is None else tuple(str(name) for name in classes),
             None if features is None else Features.from_dict(features),

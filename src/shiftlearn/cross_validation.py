@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from .evaluation import about, judge, write_records
 from .learner import random_state
 from .model import Model, build
 from .recipes import Recipe
-from .training import Reporter
+from .training import Ready, Reporter
 
 __all__ = ["cross_validate"]
 
@@ -53,15 +53,15 @@ def cross_validate(
     repeats: int,
     reporter: Reporter,
     compare: bool = True,
-    ready: Callable[[Recipe], None] = lambda recipe: None,
+    ready: Ready = lambda *_: None,
 ) -> dict[str, Any]:
     """Train and test on ``repeats`` random partitions of a table into ``folds`` stratified parts.
 
     Scaling is fitted to the training rows of each fold. Partition r follows from seed + r. The folder also gets the
     weights of one more network that has learned from all rows, for ``shiftlearn predict``; it takes no part in the
     figures. ``folder`` is new, or that of an unfinished run; it is locked until the end. With ``compare``,
-    scikit-learn's classifiers are trained and tested on the same folds. ``ready`` is called with the recipe,
-    sizes as in the data, once these were found.
+    scikit-learn's classifiers are trained and tested on the same folds. ``ready`` is called once
+    the data were found.
 
     Raises:
         InputError: the folder is in use, the dataset is no table, or has a class with fewer rows than there are folds.
@@ -74,14 +74,15 @@ def cross_validate(
     with hold(folder) as claim:
         task = tasks.read(recipe, seed, None, [])
         if (claim.folder / checkpoint.CONFIG).is_file():
-            tasks.require_same(task, recipe, checkpoint.read_config(claim.folder).digest)
+            task = tasks.require_same(task, recipe, checkpoint.read_config(claim.folder).digest)
+        tasks.warn_of(task)
         features = task.scale(recipe, np.arange(len(task.labels)))
         assert features is not None
         whole = tasks.fitted(recipe, task, features)
         parts = _partitions(recipe, task, seed, folds, repeats)
         model = Model(whole, build(whole, random_state(seed, 0)), seed, task.classes, features, task.digest)
-        checkpoint.save_settings(model, claim.folder, folds=folds, repeats=repeats, compare=compare)
-        ready(whole)
+        checkpoint.save_settings(model, claim.folder, folds=folds, repeats=repeats, compare=compare, **task.about)
+        ready(whole, task.account)
         began = time.perf_counter()
         times = _train(whole, task, parts, reporter)
         seconds = time.perf_counter() - began

@@ -106,6 +106,9 @@ ELSEWHERE = {
     "num_epochs": "epochs",
     "test_size": "test_share",
 }  # other libraries' names of settings, and ours
+HEADERS = ("auto", "yes", "no")
+DECIMALS = ("auto", ".", ",")
+MISSING = ("", "?", "-", "na", "n/a", "nan", "none", "null")  # cells of a table, in lower case, unless others are named
 RULES = ("shifting", "normalized", "exact")  # those built in
 
 

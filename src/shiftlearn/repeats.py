@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from .errors import InputError
 from .evaluation import about
 from .nn import first_to_fire
 from .recipes import Recipe
-from .training import Reporter
+from .training import Ready, Reporter
 
 __all__ = ["histogram", "repeat"]
 
@@ -32,14 +31,14 @@ def repeat(
     seed: int,
     repeats: int,
     reporter: Reporter,
-    ready: Callable[[Recipe], None] = lambda recipe: None,
+    ready: Ready = lambda *_: None,
 ) -> dict[str, Any]:
     """Train ``repeats`` networks, with seeds from ``seed`` on, as one ensemble; write and return metrics.json.
 
     A run is solved once it answers all samples right; whether it still does after the last epoch is noted too. One
     whose delay falls to 0 or below is frozen there: what it has solved until then counts, but it ends unsolved.
-    ``folder`` is new, or that of an unfinished run; it is locked until the end. ``ready`` is called with the
-    recipe, sizes as in the data, before the first epoch.
+    ``folder`` is new, or that of an unfinished run; it is locked until the end. ``ready`` is called before
+    the first epoch.
 
     Raises:
         InputError: the folder is in use, the recipe is not one of XOR, or ``repeats`` is not from 1 to 10,000.
@@ -57,7 +56,7 @@ def repeat(
         raise InputError(f"batch must be {len(task.labels)} or more: repeated runs see all samples, got {recipe.batch}")
     with hold(folder) as claim:
         checkpoint.write_config(claim.folder, recipe, seed, classes=task.classes, repeats=repeats)
-        ready(recipe)
+        ready(recipe, ())
         began = time.perf_counter()
         runs = _Runs(recipe, range(seed, seed + repeats), task)
         for epoch in range(1, recipe.epochs + 1):

@@ -5,19 +5,22 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from . import data
 from .coding import coded_width
+from .data.classes import old_names
 from .data.features import Features
+from .data.numbers import Notation
 from .data.spike_trains import Trials
 from .data.tables import TABLES, Column, Table, load_table, read_csv
-from .errors import InputError, unknown_name
+from .errors import InputError, RunWarning, unknown_name
 from .recipes import Recipe
 from .recipes.paths import require_files
 from .spike_tasks import read_spikes
@@ -25,7 +28,7 @@ from .spike_tasks import read_spikes
 if TYPE_CHECKING:
     from .model import Model
 
-__all__ = ["Task", "fitted", "of_model", "read", "require_same"]
+__all__ = ["Task", "fitted", "of_model", "read", "require_same", "warn_of"]
 
 Samples = npt.NDArray[np.generic] | tuple[Column, ...] | Trials
 _XOR = np.array([[0.01, 0.01], [0.01, 0.99], [0.99, 0.01], [0.99, 0.99]], dtype=np.float32)  # as published
@@ -42,6 +45,7 @@ class Task:
         train, test: numbers of the samples to train on and to test with.
         names: of the columns, for tables.
         file_digest: of files with spike trains.
+        notations, header, left_out, account, notes: of a table, as :class:`shiftlearn.data.tables.Table` has them.
     """
 
     samples: Samples
@@ -51,6 +55,11 @@ class Task:
     test: npt.NDArray[np.int64]
     names: tuple[str, ...] | None = None
     file_digest: str | None = None
+    notations: tuple[Notation | None, ...] = ()
+    header: bool | None = None
+    left_out: tuple[str, ...] = ()
+    account: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def take(self, index: npt.NDArray[np.int64]) -> Samples:
         """Some of the samples, in that order. Neighbours in an array are not copied: it may be larger than memory."""
@@ -68,11 +77,16 @@ class Task:
             return hashlib.sha256(repr(content).encode()).hexdigest()
         return self.file_digest
 
+    @property
+    def about(self) -> dict[str, Any]:
+        """What config.json holds on the reading of a table's file."""
+        return {"read": {"account": list(self.account), "warnings": list(self.notes)}} if self.account else {}
+
     def scale(self, recipe: Recipe, index: npt.NDArray[np.int64]) -> Features | None:
         """The scaling of a table's columns, fitted on some of its rows; None for what needs none."""
         if self.names is None or not isinstance(self.samples, tuple):
             return None
-        return Features.fit(self.names, [c[index] for c in self.samples], recipe.scaling)
+        return Features.fit(self.names, [c[index] for c in self.samples], recipe.scaling, notations=self.notations)
 
 
 def read(recipe: Recipe, seed: int, data_dir: str | None, parts: Sequence[Literal["train", "test"]]) -> Task:
@@ -109,7 +123,8 @@ def read(recipe: Recipe, seed: int, data_dir: str | None, parts: Sequence[Litera
     table = _table(recipe)
     none = np.arange(0)
     train, test = _split(table, recipe.test_share, seed) if parts else (none, none)
-    return Task(table.columns, table.labels, table.classes, train, test, table.names)
+    more = {key: getattr(table, key) for key in ("notations", "header", "left_out", "account", "notes")}
+    return Task(table.columns, table.labels, table.classes, train, test, table.names, **more)
 
 
 def of_model(model: Model, data_dir: str | None, parts: Sequence[Literal["train", "test"]]) -> Task:
@@ -118,13 +133,11 @@ def of_model(model: Model, data_dir: str | None, parts: Sequence[Literal["train"
     Raises:
         InputError: as :func:`read`, or the data are not those of its training.
     """
-    task = read(model.recipe, model.seed, data_dir, parts)
-    require_same(task, model.recipe, model.digest)
-    return task
+    return require_same(read(model.recipe, model.seed, data_dir, parts), model.recipe, model.digest)
 
 
 def fitted(recipe: Recipe, task: Task, features: Features | None) -> Recipe:
-    """The recipe with the sizes of the first and last layer, where they are 0, taken from the data.
+    """The recipe with what the data tell: sizes of the first and last layer that are 0, ``header`` and ``drop``.
 
     Raises:
         InputError: ``layers`` does not fit the data.
@@ -141,13 +154,30 @@ def fitted(recipe: Recipe, task: Task, features: Features | None) -> Recipe:
             f"layers must begin with {inputs} and end with {classes} for {recipe.dataset} (or with 0, which stands for "
             f"them), got {list(recipe.layers)}"
         )
-    return dataclasses.replace(recipe, layers=(inputs, *hidden, classes))
+    found: dict[str, Any] = {"layers": (inputs, *hidden, classes)}
+    if task.header is not None:
+        found |= {"header": "yes" if task.header else "no", "drop": task.left_out}
+    return dataclasses.replace(recipe, **found)
 
 
-def require_same(task: Task, recipe: Recipe, digest: str | None) -> None:
-    """InputError if ``digest``, of the data that a run began with, is known and is not that of the task."""
-    if digest is not None and digest != task.digest:
-        raise InputError(f"{recipe.dataset} has changed since this run began")
+def require_same(task: Task, recipe: Recipe, digest: str | None) -> Task:
+    """The task, with the names of the classes that a run began with, whose data had this ``digest`` (None: unknown).
+
+    Raises:
+        InputError: the data are others.
+    """
+    # Runs of version 0.1 called classes that are numbers by the number.
+    for same in (task, dataclasses.replace(task, classes=old_names(task.classes))):
+        if digest in (None, same.digest):
+            return same
+    read = ", or was read differently by an older version" if isinstance(task.samples, tuple) else ""
+    raise InputError(f"{recipe.dataset} has changed since this run began{read}")
+
+
+def warn_of(task: Task) -> None:
+    """Warn (RunWarning) of what may be wrong with the reading of a table's file."""
+    for note in task.notes:
+        warnings.warn(note, RunWarning, stacklevel=3)
 
 
 def _table(recipe: Recipe) -> Table:
@@ -156,7 +186,17 @@ def _table(recipe: Recipe) -> Table:
     path = Path(recipe.dataset)
     if not path.suffix and not path.exists():
         raise unknown_name("dataset", recipe.dataset, data.DATASET_NAMES)
-    return read_csv(path, recipe.target or None)
+    return read_csv(
+        path,
+        recipe.target or None,
+        recipe.separator or None,
+        {"yes": True, "no": False}.get(recipe.header),
+        encoding=recipe.encoding,
+        missing=recipe.missing,
+        decimal=recipe.decimal,
+        drop=recipe.drop,
+        row_numbers=recipe.row_numbers,
+    )
 
 
 def _split(table: Table, share: float, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

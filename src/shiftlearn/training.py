@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -29,11 +29,14 @@ from .nn import first_to_fire, initialise, shift_layers, translate
 from .recipes import Recipe
 from .words import counted
 
-__all__ = ["Reporter", "Silent", "resume", "start"]
+__all__ = ["Ready", "Reporter", "Silent", "resume", "start", "take_up"]
 
 _REPORT_EVERY = 20  # batches
 _LOOKED_AT = 128  # training samples, for a look at the layers after the first epoch
 _INITIALISING = 256  # training samples to which the weights are fitted with init = "data"
+
+Ready = Callable[[Recipe, Sequence[str]], None]
+"""Receives the recipe, sizes as in the data, and the lines of a table's account, before the first epoch."""
 
 
 class Reporter(Protocol):
@@ -64,14 +67,13 @@ def start(
     device: str = "cpu",
     data_dir: str | None = None,
     world: World = ALONE,
-    ready: Callable[[Recipe], None] = lambda recipe: None,
+    ready: Ready = lambda *_: None,
 ) -> dict[str, Any]:
     """Train by a recipe into a new folder and return the content of its metrics.json.
 
     The folder is claimed before the data are read, and locked until the run ends. Processes that share the work
     (:func:`shiftlearn.distributed.join`) all call it with their ``world``; each reads the data, and the first writes
-    the folder. ``ready`` is called with the recipe, sizes as in the
-    data, once data and device were found.
+    the folder. ``ready`` is called once data and device were found.
 
     Raises:
         InputError: the folder exists and is not empty, or is in use; a setting, the device or the data do not serve.
@@ -80,8 +82,8 @@ def start(
     with ExitStack() as held:
         claim = world.first(lambda: held.enter_context(hold(folder, new=True)))
         run = world.agreed(lambda: _Run(recipe, seed, device, data_dir, world=world))
-        world.first(lambda: checkpoint.save_settings(run.model, claim.folder))
-        ready(run.recipe)
+        world.first(lambda: checkpoint.save_settings(run.model, claim.folder, **run.about))
+        ready(run.recipe, run.account)
         return run.finish(claim.folder, reporter)
 
 
@@ -91,7 +93,7 @@ def resume(
     device: str = "cpu",
     data_dir: str | None = None,
     world: World = ALONE,
-    ready: Callable[[Recipe], None] = lambda recipe: None,
+    ready: Ready = lambda *_: None,
 ) -> dict[str, Any] | None:
     """Go on with a run from its last whole epoch, or from the start if there is none. None: it is finished.
 
@@ -107,7 +109,7 @@ def resume(
         if metrics is not None:
             return None
         run = world.agreed(lambda: _Run(config.recipe, config.seed, device, data_dir, config.digest, world))
-        ready(run.recipe)
+        ready(run.recipe, run.account)
         assert claim is not None
         return run.finish(claim.folder, reporter)
 
@@ -142,10 +144,12 @@ class _Run:
             raise InputError(f"batch must be at least the number of processes, {world.size}, got {recipe.batch}")
         self.device, self.world = _device(device), world
         rules.require(recipe.rule)  # before the data are read
-        task = tasks.read(recipe, seed, data_dir, ["train"])
-        tasks.require_same(task, recipe, digest)
-        if world.is_writer and isinstance(task.samples, Trials):
-            warn_if_squeezed(task.samples, recipe)
+        task = tasks.require_same(tasks.read(recipe, seed, data_dir, ["train"]), recipe, digest)
+        if world.is_writer:
+            tasks.warn_of(task)
+            if isinstance(task.samples, Trials):
+                warn_if_squeezed(task.samples, recipe)
+        self.account, self.about = task.account, task.about
         features = task.scale(recipe, task.train)
         self.recipe, self.seed, self.data_dir = tasks.fitted(recipe, task, features), seed, data_dir
         train = len(task.train) - recipe.validation

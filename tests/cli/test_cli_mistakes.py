@@ -15,6 +15,17 @@ MISTAKES = [
     (("train", "trees.csv", "--target", "9"), "unknown target column '9'"),
     (("train", "trees.csv", "--target", "length"), "regression"),
     (("train", "iris", "--target", "kind"), "--target names a column of a CSV file, but iris is a recipe"),
+    (("train", "iris", "--no-header"), "--header says how to read a CSV file, but iris is a recipe"),
+    (("train", "mnist", "--drop", "a"), "--drop says how to read a CSV file, but mnist is a recipe"),
+    (("train", "trees.csv", "--drop", "colours"), "unknown column to drop 'colours'. Did you mean 'colour'"),
+    (("train", "trees.csv", "--separator", "tabs"), "separator: 'tabs' given, expected one character such as"),
+    (("train", "trees.csv", "--separator", ";"), "has only one column"),
+    (("train", "trees.csv", "--encoding", "utf8000"), "encoding: 'utf8000' given"),
+    (("train", "trees.csv", "--decimal", ";"), "decimal must be one of auto, ., ,, got ';'"),
+    (("train", "trees.csv", "--no-header", "--target", "kind"), "unknown target column 'kind'"),
+    (("train", "trees.csv", "--set", "drop=colour"), 'drop must be a list like ["name", "date"], got'),
+    (("train", "gaps.csv"), "'NA' given: it reads as a missing value"),
+    (("train", "--resume", "nowhere", "--drop", "a"), "leave out"),
     (("train", "single.csv"), "all rows are of one class, 'elm'"),
     (("train", "single.csv", "--folds", "2"), "all rows are of one class, 'elm'"),
     (("train", "rare.csv"), "cannot be split"),
@@ -51,6 +62,7 @@ def test_a_mistake_gets_one_line_and_leaves_nothing(place, fails, arguments, par
     write(place / "flat.csv", [["1", "red", "2", row[3]] for row in cells()])
     write(place / "uneven.csv", [cells()[0], cells()[1][:2]])
     (place / "empty.csv").write_text("")
+    write(place / "gaps.csv", [*cells(), ["1", "red", "1", "NA"]])
     fails(part, *arguments)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 
 import numpy as np
 import pytest
 from trees import FAST, NAMES, cells, metrics, records, results, write
 
-from shiftlearn import checkpoint
+from shiftlearn import checkpoint, recipes, training
+from shiftlearn.data.tables import read_csv
 
 pytestmark = pytest.mark.usefixtures("one_thread", "place")
 
@@ -83,6 +86,94 @@ def test_target_and_header(call, place):
     write(place / "new.csv", [row[1:] for row in rows[:5]], None)
     code, out, _ = call("predict", "bare", "new.csv", "--json")
     assert (code, len(json.loads(out))) == (0, 5)
+
+
+def test_the_account_is_printed_once_and_stored(call, place):
+    rows = [[k, *row[:2], f"{k % 7},25", "<0.1" if k == 3 else k / 8, row[3]] for k, row in enumerate(cells())]
+    write(place / "odd.csv", rows, ["", "length", "colour", "weight", "age", "kind"])
+    account = [
+        "40 rows, comma-separated, header in line 1",
+        "1 left out: row numbers (--set row_numbers=true keeps them) · length numeric · colour text, 2 levels · "
+        "weight numeric (decimal comma) · age text, 40 levels · kind target, 2 classes",
+    ]
+    warning = "column 'age' is text because of 1 of 40 cells, such as '<0.1' in line 5"
+    for options in ((), ("--folds", 2, "--no-compare")):
+        code, out, err = call("train", "odd.csv", *FAST, *options, "--out", "run")
+        assert (code, [out.count(line) for line in account]) == (0, [1, 1])
+        assert (err.count(f"shiftlearn: warning: {warning}"), len(err.splitlines())) == (1, 1)
+        assert err.endswith("mend the cells, or let them count as missing: --missing '<0.1'\n")
+        read = json.loads((place / "run/config.json").read_text())["read"]
+        assert (read["account"], len(read["warnings"])) == (account, 1)
+        assert read["warnings"][0].startswith(warning)
+        assert checkpoint.read_config(place / "run").recipe.drop == ("1",)
+        shutil.rmtree(place / "run")
+    code, out, err = call("train", "odd.csv", *FAST, "--missing", "<0.1", "--set", "row_numbers=true", "--out", "run")
+    assert (code, err) == (0, "")
+    assert "1 numeric · " in out
+    assert "age numeric · " in out
+
+
+def test_options_on_reading_are_those_of_the_run(call, place):
+    rows = [[f"note{k}", *row[:3], {"elm": "NA", "oak": "ölm"}[row[3]]] for k, row in enumerate(cells())]
+    lines = ["\t".join(str(cell).replace(".", ",") for cell in row) for row in [["0", "1", "2", "3", "4"], *rows]]
+    (place / "odd.txt").write_text("\n".join(lines), encoding="cp1252")
+    options = ["--header", "--separator", "tab", "--encoding", "cp1252", "--decimal", ",", "--drop", "0", "--missing"]
+    assert call("train", "odd.txt", *options, "", *FAST, "--out", "run")[::2] == (0, "")
+    config = checkpoint.read_config(place / "run")
+    assert (config.classes, config.features.names) == (("NA", "ölm"), ("1", "2", "3"))
+    assert call("evaluate", "run")[0] == 0
+    (place / "run/metrics.json").unlink()
+    assert call("train", "--resume", "run")[::2] == (0, "")
+
+    def predicted(file, *options):
+        code, out, err = call("predict", "run", file, *options, "--json")
+        assert (code, err) == (0, "")
+        return [row["z"] for row in json.loads(out)]
+
+    known = predicted("odd.txt")
+    assert len(known) == 40
+    write(place / "point.csv", [row[1:4] for row in rows], ["1", "2", "3"])
+    assert predicted("point.csv", "--separator", ",", "--header") == known
+    write(place / "bare.csv", [row[1:4] for row in rows], None)
+    assert predicted("bare.csv", "--separator", ",", "--no-header", "--encoding", "utf-8") == known
+    write(place / "wide.csv", [row[:4] for row in rows], None)  # the column that was left out is none of the features
+    code, _, err = call("predict", "run", "wide.csv", "--separator", ",", "--no-header")
+    assert (code, "has 4 columns, expected 3 (1, 2, 3)." in err) == (2, True)
+    write(place / "comma.csv", [["0,5", "red", "1,5"]], ["1", "2", "3"])
+    assert len(predicted("comma.csv", "--separator", ",")) == 1
+    code, _, err = call("predict", "run", "comma.csv", "--separator", ",", "--decimal", ".")
+    assert (code, "column '1': '0,5' given, expected a number" in err) == (2, True)
+
+
+def test_reading_options_are_for_tables(call, place, tmp_path):
+    recipe = recipes.override(recipes.read("xor"), {"epochs": 1})
+    training.start(recipe, tmp_path / "xor", 0, training.Silent())
+    code, _, err = call("predict", "xor", "trees.csv", "--no-header")
+    assert (code, err) == (2, "shiftlearn: --header is for CSV files, this model is of xor\n")
+
+
+def test_a_run_of_an_older_version_goes_on(call, place):
+    """It named classes that are numbers by the number, and took an index for a feature."""
+    rows = [[k, *row[:3], {"elm": "007", "oak": "8.0"}[row[3]]] for k, row in enumerate(cells())]
+    write(place / "old.csv", rows, ["", *NAMES])
+    assert call("train", "old.csv", *FAST, "--set", "row_numbers=true", "--out", "run")[0] == 0
+    known = results(place / "run")
+    config = json.loads((place / "run/config.json").read_text())
+    table = read_csv(place / "old.csv", row_numbers=True)
+    content = (table.names, ("7", "8"), table.labels.tolist(), [column.tolist() for column in table.columns])
+    config |= {"classes": ["7", "8"], "digest": hashlib.sha256(repr(content).encode()).hexdigest()}
+    for setting in ("header", "separator", "encoding", "missing", "decimal", "drop", "row_numbers"):
+        del config["recipe"][setting]
+    (place / "run/config.json").write_text(json.dumps(config))
+    assert "the same as" in call("evaluate", "run")[1]
+    for name in ("metrics.json", "weights.safetensors", "checkpoint.safetensors"):
+        (place / "run" / name).unlink()
+    assert call("train", "--resume", "run")[0] == 0
+    assert results(place / "run")["weights.safetensors"] == known["weights.safetensors"]
+    assert [row["class"] for row in records(place / "run/classes.csv")][:2] == ["7", "8"]
+    write(place / "old.csv", rows[1:], ["", *NAMES])
+    code, _, err = call("evaluate", "run")
+    assert (code, "has changed since this run began, or was read differently by an older version" in err) == (2, True)
 
 
 def test_a_run_does_not_depend_on_the_current_folder(call, place, monkeypatch):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import pytest
+
 from shiftlearn.data.tables import Column, Table, read_csv
+from shiftlearn.errors import InputError
 
 
 def write(path: Path, content: str | bytes) -> Path:
@@ -14,6 +18,11 @@ def write(path: Path, content: str | bytes) -> Path:
 
 def read(path: Path, content: str | bytes, **options: object) -> Table:
     return read_csv(write(path, content), **options)
+
+
+def fails(path: Path, content: str | bytes, reason: str, **options: object) -> None:
+    with pytest.raises(InputError, match=f"{re.escape(path.name)}: {reason}"):
+        read(path, content, **options)
 
 
 def lists(columns: tuple[Column, ...]) -> list[list[object]]:

@@ -68,3 +68,21 @@ def test_bad_rows(path: Path) -> None:
     rows_fail(path, "size,colour,size\n1,red,2\n", "line 1: the column name 'size' is used twice")
     with pytest.raises(InputError, match="no such file"):
         read_rows(path.with_name("none.csv"), NAMES, NUMERIC)
+
+
+def test_rows_of_a_table_whose_columns_have_numbers_for_names(path: Path) -> None:
+    names, kinds = ("1", "2", "3"), (True, True, True)
+    header = "0,1,2,3\n8,1,2,3\n"  # as pandas names columns; the target is 0
+    columns = read_rows(write(path, header), names, kinds, named=True)
+    assert lists(columns) == [[1], [2], [3]]
+    for content in ("1,2,3\n", "1,2,3\n1,2,3\n"):
+        columns = read_rows(write(path, content), names, kinds, named=True, header=False)
+        assert [column[0] for column in columns] == [1, 2, 3]
+    columns = read_rows(write(path, "8,1,2,3\n"), names[:2], kinds[:2], named=False, left_out=("4",))
+    assert lists(columns) == [[8], [1]]
+    assert read_rows(write(path, "0,1,2,3\n8,1,2,3\n"), ("0", "1", "2"), kinds)[0].tolist() == [8]
+
+
+def test_rows_without_header_of_a_table_of_which_something_was_left_out(path: Path) -> None:
+    assert lists(read_rows(write(path, "1,red\n"), NAMES, NUMERIC, left_out=("note",))) == [[1], ["red"]]
+    rows_fail(path, "1,red,x\n", r"has 3 columns, expected 2 \(size, colour\)\.", left_out=("note",))

@@ -12,18 +12,13 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from table_files import lists, read, write
+from table_files import fails, lists, read, write
 
 from shiftlearn.data.delimited import MISSING
 from shiftlearn.data.tables import TABLES, load_table, read_csv, read_rows
 from shiftlearn.errors import InputError
 
 few = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-def fails(path: Path, content: str | bytes, reason: str, **options: object) -> None:
-    with pytest.raises(InputError, match=f"{re.escape(path.name)}: {reason}"):
-        read(path, content, **options)
 
 
 # Embedded tables
@@ -93,6 +88,16 @@ def test_missing_markers(path: Path, missing: str) -> None:
     fails(path, f"x,y,t\n1,red,a\n\n2,red,{missing}\n", reason)
 
 
+def test_missing_markers_may_be_given(path: Path) -> None:
+    content = "x,y,t\n1,-,NA\n<0.1,NA,b\n,red,-\n"
+    table = read(path, content, missing=["<0.1"])
+    assert (lists(table.columns), table.classes) == ([[1, None, None], ["-", "NA", "red"]], ("-", "NA", "b"))
+    assert lists(read(path, content, missing=[""]).columns)[0] == ["1", "<0.1", None]
+    assert lists(read(path, "x,t\nNaN,a\n2,b\n", missing=[]).columns) == [["NaN", "2"]]
+    with pytest.raises(InputError, match="missing: 'NA' given, expected a list of cells"):
+        read(path, content, missing="NA")
+
+
 def test_all_missing_column_is_kept_as_numbers(path: Path) -> None:
     table = read(path, "x,y,t\n,1,a\n?,2,b\n")
     assert lists(table.columns) == [[None, None], [1, 2]]
@@ -111,12 +116,6 @@ def test_infinite_numbers(path: Path, cell: str) -> None:
     assert lists(read(path, f"x,t\n{cell},a\nbig,b\n").columns) == [[cell, "big"]]
 
 
-def test_decimal_comma_only_between_semicolons(path: Path) -> None:
-    assert lists(read(path, "x;y;t\n1,5;1.5;a\n-2,25;2;b\n").columns) == [[1.5, -2.25], [1.5, 2]]
-    assert lists(read(path, "x\ty\tt\n1,5\t1\ta\n2,5\t2\tb\n").columns) == [["1,5", "2,5"], [1, 2]]
-    assert lists(read(path, "x;y;t\n1.000,5;1;a\n1,000.5;2;b\n").columns) == [["1.000,5", "1,000.5"], [1, 2]]
-
-
 def test_encodings(path: Path) -> None:
     text = "Größe,t\n1,ä\n2,b\n"
     for content in (text.encode(), text.encode("utf-8-sig")):
@@ -126,6 +125,19 @@ def test_encodings(path: Path) -> None:
     fails(path, b"\xef\xbb\xbfx,t\n1,a\n2,\xe4\n", r"line 3: byte 13 \(0xE4\) is not UTF-8")
     fails(path, text.encode("utf-16"), r"line 1: byte 0 \(0xFF\) is not UTF-8")
     fails(path, b"x,t\n1,a\n2\0,b\n", "line 3: byte 9 is NUL. Expected")
+    for encoding in ("cp1252", "utf-16", "latin-1"):
+        assert read(path, text.encode(encoding), encoding=encoding).classes == ("b", "ä")
+    fails(path, b"x,t\n1,a\n2,\xe4\n", r"line 3: byte 10 .*--encoding names another one, such as cp1252")
+    fails(path, text.encode("utf-16"), "line 1: byte 0 .*--encoding names another one, such as utf-16")
+    fails(
+        path,
+        text.encode("utf-16"),
+        "line 1: byte .* NUL. Expected a CSV file as text in LATIN-1",
+        encoding="latin-1",
+    )
+    for wrong in ("latin9000", "base64", "rot13", "a\0b", ""):
+        with pytest.raises(InputError, match=f"encoding: {re.escape(repr(wrong))} given, expected one that Python"):
+            read(path, text, encoding=wrong)
 
 
 # Rows
@@ -178,7 +190,7 @@ def test_no_table(path: Path, tmp_path: Path) -> None:
     fails(path, "x,t\n1,a\n", "has only one column", separator=";")
 
 
-# Separator and header
+# Separator
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|", " "])
@@ -227,43 +239,13 @@ def test_runs_of_spaces(path: Path) -> None:
 
 
 def test_separator_may_be_given(path: Path) -> None:
-    assert lists(read(path, "x:t\n1,2:a\n3,4:b\n", separator=":").columns) == [["1,2", "3,4"]]
+    assert lists(read(path, "x:t\n1 2:a\n3 4:b\n", separator=":").columns) == [["1 2", "3 4"]]
+    for word in ("tab", "Tab", "\\t", "\t"):
+        assert lists(read(path, "x y,z\tt\n1\ta\n3\tb\n", separator=word).columns) == [[1, 3]]
+    assert lists(read(path, "x,1  t\n1  a\n3  b\n", separator="space").columns) == [[1, 3]]
     for wrong in ("", ",,", '"', "\n", "a", "1", ".", "-"):
         with pytest.raises(InputError, match=f"separator: {re.escape(repr(wrong))} given, expected one character"):
             read(path, "x,t\n1,a\n2,b\n", separator=wrong)
-
-
-@pytest.mark.parametrize(
-    ("content", "names"),
-    [
-        ("size,sort\n1,a\n2,b\n", ["size"]),  # text above numbers
-        ("2019,label\n1,0\n2,1\n", ["2019"]),  # one such column is enough
-        ("2019,sort\n1,a\n2,b\n", ["1"]),  # "sort" may be a class
-        ("colour,sort\nred,a\nblue,b\n", ["colour"]),  # all text, all different, none again
-        ("red,a\nblue,b\nred,b\n", ["1"]),  # "red" again below
-        ("a,a\nx,b\n", ["1"]),  # "a" twice
-        ("?,sort\nred,a\nblue,b\n", ["1"]),  # a missing value is no name
-        ("5.1,setosa\n4.9,virginica\n", ["1"]),
-        (",x,t\n0,1,a\n1,2,b\n", ["1", "x"]),  # an index without a name
-        ("x,y,t\n,1,a\n,2,b\n", ["x", "y"]),
-    ],
-)
-def test_header_is_guessed(path: Path, content: str, names: list[str]) -> None:
-    table = read(path, content)
-    assert list(table.names) == names
-    assert len(table.labels) == len(content.splitlines()) - (names != ["1"])
-
-
-def test_header_may_be_given(path: Path) -> None:
-    table = read(path, "2019,2020\n1,0\n2,1\n", header=True)
-    assert (table.names, lists(table.columns)) == (("2019",), [[1, 2]])
-    table = read(path, "x,sort\n1,a\n2,b\n", header=False)
-    assert (table.names, lists(table.columns), table.classes) == (("1",), [["x", "1", "2"]], ("a", "b", "sort"))
-
-
-def test_duplicate_names(path: Path) -> None:
-    fails(path, "\nx,y,x,t\n1,2,3,a\n1,2,3,b\n", "line 2: the column name 'x' is used twice, for columns 1 and 3")
-    fails(path, "2,,t\n1,2,a\n1,2,b\n", "line 1: the column name '2' is used twice, for columns 1 and 2", header=True)
 
 
 # Target
@@ -284,25 +266,6 @@ def test_target(path: Path) -> None:
     for wrong in ("sorts", "4", "0", "-1", ""):
         fails(path, content, f"unknown target column '{wrong}'.*Valid: 3, size, sort", target=wrong)
     fails(path, content, "unknown target column 'sorts'. Did you mean 'sort'", target="sorts")
-
-
-def test_classes(path: Path) -> None:
-    table = read(path, "x,t\n1,10\n2,9\n3,-1\n4,9.0\n")
-    assert (table.classes, table.labels.tolist()) == (("-1", "9", "10"), [2, 1, 0, 1])
-    table = read(path, "x,t\n1,10\n2,9\n3,b\n")
-    assert (table.classes, table.labels.tolist()) == (("10", "9", "b"), [0, 1, 2])
-    assert read(path, "x;t\n1;2,0\n2;1,0\n").classes == ("1", "2")
-
-
-def test_targets_that_are_no_classes(path: Path) -> None:
-    fails(path, "x,t\n1,a\n2,a\n", "column 't': all rows are of one class, 'a', expected two or more")
-    fails(path, "x,t\n1,1\n2,1.0\n", "column 't': all rows are of one class, '1'")
-    fails(path, "x,t\n1,1\n2,1.5\n", r"column 't': '1\.5' is a quantity to be estimated \(regression\)")
-    many = "x,t\n" + "".join(f"{number},{number}\n" for number in range(101))
-    fails(path, many, r"column 't': 101 different values in 101 rows are a quantity .*\(regression\) or an identifier")
-    fails(path, many.replace(",", ",id"), "column 'idt': 101 different values in 101 rows are .* an identifier")
-    assert len(read(path, many.replace("100,100", "100,0")).classes) == 100
-    assert len(read(path, many + many.removeprefix("x,t\n")).classes) == 101
 
 
 # Laws

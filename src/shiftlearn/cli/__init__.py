@@ -20,17 +20,22 @@ from .data_commands import data_app
 from .options import (
     NAME,
     DataDir,
+    Decimal,
+    Encoding,
     Epochs,
+    Header,
     Json,
     Quiet,
     Recipe,
     RunFolder,
+    Separator,
     Settings,
     TimeUnit,
     at_home,
     examples,
     help_alone,
     path_option,
+    reading,
     run_folder,
 )
 from .printing import Voice, adapt_streams
@@ -107,7 +112,22 @@ def train(
         ),
     ] = None,
     target: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Of a CSV file: the column of the classes; default: the last.")
+        str | None, typer.Option(metavar="COLUMN", help="CSV: the column of the classes; default: the last.")
+    ] = None,
+    header: Header = None,
+    separator: Separator = None,
+    encoding: Encoding = None,
+    decimal: Decimal = None,
+    missing: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CELL",
+            help="CSV: stands for a missing value, as an empty cell does; can be repeated; "
+            "default: ? - NA N/A NaN None null.",
+        ),
+    ] = None,
+    drop: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="CSV: leave this column out; can be repeated.")
     ] = None,
     time_unit: TimeUnit = None,
     folds: Annotated[int | None, typer.Option(help="Tables: cross-validate with so many folds.")] = None,
@@ -136,7 +156,9 @@ def train(
     plan = Plan(folds=folds, repeats=repeats, compare=compare, repeat=repeat)
     voice = Voice(quiet, json)
     settings = [*(set_ or []), *([] if time_unit is None else [f"time_unit={time_unit}"])]
-    run(recipe, settings, epochs, seed, device, threads, data_dir, out, resume, target, plan, log, voice)
+    table = reading(target=target, header=header, separator=separator, encoding=encoding, decimal=decimal)
+    table |= reading(missing=missing or None, drop=drop or None)
+    run(recipe, settings, epochs, seed, device, threads, data_dir, out, resume, table, plan, log, voice)
 
 
 @app.command(epilog=examples("evaluate runs/first", "evaluate runs/first --json"))
@@ -294,12 +316,17 @@ def predict(
         list[str], typer.Argument(callback=at_home, help="PNG, IDX or .npy images, CSV rows, or trials (.npz, .mat).")
     ],
     time_unit: TimeUnit = None,
+    header: Header = None,
+    separator: Separator = None,
+    encoding: Encoding = None,
+    decimal: Decimal = None,
     json: Json = False,
 ) -> None:
     """Classify samples with a trained model."""
     from .predict import predict as show
 
-    show(run, files, time_unit, json)
+    table = reading(header=header, separator=separator, encoding=encoding, decimal=decimal)
+    show(run, files, time_unit, json, table)
 
 
 @app.command(epilog=examples("playground runs/first --out race.html"))

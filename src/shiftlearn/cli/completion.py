@@ -62,8 +62,11 @@ def settings(incomplete: str) -> list[str]:
         "preprocess": names.PREPROCESSING,
         "scaling": names.SCALINGS,
         "time_unit": names.TIME_UNITS,
+        "header": names.HEADERS,
+        "decimal": names.DECIMALS,
         "shuffle": ("true", "false"),
         "project_delays": ("true", "false"),
+        "row_numbers": ("true", "false"),
     }
     key, equals, value = incomplete.partition("=")
     if not equals:

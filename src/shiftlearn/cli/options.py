@@ -19,10 +19,31 @@ def examples(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {NAME} {line}" for line in lines)
 
 
+def reading(**options: Any) -> dict[str, Any]:
+    """The options given on how a CSV file is read, as settings of a recipe, each by its name on the command line."""
+    words = {True: "yes", False: "no"}
+    given = {name: value for name, value in options.items() if value is not None}
+    return {name: words[value] if isinstance(value, bool) else value for name, value in given.items()}
+
+
 def help_alone(context: typer.Context) -> None:
     """Show the help where no command follows."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
+
+
+Decimal = Annotated[
+    str | None,
+    typer.Option(metavar="MARK", help="CSV: of decimals, a point or a comma; default: what the columns show."),
+]
+Encoding = Annotated[str | None, typer.Option(help="CSV: such as cp1252 or utf-16; default: utf-8.")]
+Header = Annotated[
+    bool | None,
+    typer.Option("--header/--no-header", help="CSV: the first line holds names, or data; default: guessed."),
+]
+Separator = Annotated[
+    str | None, typer.Option(metavar="MARK", help="CSV: between the columns; also tab, space; default: guessed.")
+]
 
 
 def at_home(path: str | list[str] | None) -> str | list[str] | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy.typing as npt
 import torch
 
 from .. import checkpoint, data
+from ..data.features import Features
 from ..data.images import SIDE
 from ..data.spike_files import read_trials
 from ..data.spike_trains import Trials
@@ -25,15 +27,19 @@ from ..nn import first_to_fire, spike_time_scores
 from ..recipes import Recipe
 from ..samples import read_samples
 from .printing import Voice, printable
+from .progress import run_warnings
 
 __all__ = ["predict", "read", "rows", "show"]
 
 Row = dict[str, Any]
 Values = npt.NDArray[np.generic] | Sequence[Column] | Trials
+Samples = tuple[list[str], Values]
 
 
-def predict(run: str, files: list[str], time_unit: str | None, as_json: bool) -> None:
+def predict(run: str, files: list[str], time_unit: str | None, as_json: bool, reading: Mapping[str, str]) -> None:
     """Print what the model of a run folder makes of the samples in some files, once all of them are read.
+
+    ``reading`` is as for :func:`read`.
 
     Raises:
         InputError: no model there, no files, or a file that does not hold what the model takes.
@@ -41,33 +47,42 @@ def predict(run: str, files: list[str], time_unit: str | None, as_json: bool) ->
     model = checkpoint.load(run)
     if not files:
         raise InputError("name one file of samples or more")
-    found = [row for names, values in read(model, files, time_unit) for row in rows(names, model, values)]
+    with run_warnings():
+        samples = read(model, files, time_unit, reading)
+    found = [row for names, values in samples for row in rows(names, model, values)]
     show(found, Voice(json=as_json))
 
 
-def read(model: Model, files: list[str], time_unit: str | None = None) -> list[tuple[list[str], Values]]:
+def read(
+    model: Model,
+    files: list[str],
+    time_unit: str | None = None,
+    reading: Mapping[str, str] = MappingProxyType({}),
+) -> list[Samples]:
     """The samples in some files, with their names: as many at a time as one array or table holds.
 
-    ``time_unit`` is that of spike trains; None: the one the model was trained with.
+    ``time_unit`` is that of spike trains; None: the one the model was trained with. ``reading`` are settings of a
+    recipe on how CSV files are read, where they are not read as that of training.
 
     Raises:
         InputError: a file does not hold what the model takes.
     """
+    if reading and model.features is None:
+        raise InputError(f"--{next(iter(reading))} is for CSV files, this model is of {model.recipe.dataset}")
     if model.recipe.spike_trains:
         several = [_trials(model.recipe, file, time_unit) for file in files]
         return [_named(file, trials, len(trials)) for file, trials in zip(files, several, strict=True)]
     if time_unit is not None:
         raise InputError(f"--time-unit is for models of spike trains, this one is of {model.recipe.dataset}")
     if model.features is not None:
-        names, numeric = model.features.names, model.features.numeric
-        tables = [read_rows(file, names, numeric) for file in files]
+        tables = [_rows(model.features, model.recipe, file, reading) for file in files]
         return [_named(file, table, len(table[0]), start=1) for file, table in zip(files, tables, strict=True)]
     if model.recipe.dataset not in data.DATASETS:
         raise InputError(
             f"files of samples are for models of images, tables or spike trains, this one is of {model.recipe.dataset}"
         )
     samples = list(read_samples(files, SIDE * SIDE, (SIDE, SIDE)))
-    found: list[tuple[list[str], Values]] = []
+    found: list[Samples] = []
     for _, group in groupby(samples, key=lambda sample: sample[1].dtype):  # one array holds values of one kind
         image_names, values = zip(*group, strict=True)
         found.append((list(image_names), np.stack(values)))
@@ -84,7 +99,24 @@ def _trials(recipe: Recipe, file: str, time_unit: str | None) -> Trials:
     return replace(trials, num_synapses=synapses)
 
 
-def _named(file: str, values: Values, count: int, start: int = 0) -> tuple[list[str], Values]:
+def _rows(features: Features, recipe: Recipe, file: str, reading: Mapping[str, str]) -> tuple[Column, ...]:
+    known = {"yes": True, "no": False}
+    return read_rows(
+        file,
+        features.names,
+        features.numeric,
+        reading.get("separator", recipe.separator) or None,
+        known.get(reading.get("header", "auto")),
+        encoding=reading.get("encoding", recipe.encoding),
+        missing=recipe.missing,
+        decimal=reading.get("decimal", "auto"),
+        notations=features.notations,
+        left_out=recipe.drop,
+        named=known.get(recipe.header),
+    )
+
+
+def _named(file: str, values: Values, count: int, start: int = 0) -> Samples:
     return [f"{Path(file).name}[{k}]" for k in range(start, start + count)], values
 
 

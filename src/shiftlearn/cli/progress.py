@@ -29,6 +29,13 @@ class Display(Reporter, Protocol):
 @contextmanager
 def reporter(epochs: int) -> Iterator[Display]:
     """The reporter that suits standard output; warnings of the run become lines on standard error."""
+    with run_warnings(), _watching(epochs) as watch:
+        yield watch
+
+
+@contextmanager
+def run_warnings() -> Iterator[None]:
+    """A RunWarning becomes one line on standard error."""
     with warnings.catch_warnings():
         plain = warnings.showwarning
 
@@ -40,8 +47,7 @@ def reporter(epochs: int) -> Iterator[Display]:
 
         warnings.showwarning = show  # type: ignore[assignment]
         warnings.simplefilter("always", RunWarning)
-        with _watching(epochs) as watch:
-            yield watch
+        yield
 
 
 @contextmanager

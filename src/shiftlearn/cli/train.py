@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -73,7 +73,7 @@ def train(
     data_dir: str | None,
     out: str | None,
     resume: str | None,
-    target: str | None,
+    table: dict[str, Any],
     plan: Plan,
     log: str | None,
     voice: Voice,
@@ -83,7 +83,7 @@ def train(
 
         torch.set_num_threads(threads)
     with join(device) as (world, own), ExitStack() as held:
-        job = world.first(lambda: _job(name, settings, epochs, seed, out, resume, target, plan, held))
+        job = world.first(lambda: _job(name, settings, epochs, seed, out, resume, table, plan, held))
         world.first(lambda: job.plan.check(device, world.size))
         board = world.first(lambda: _board(job, log))
         if not world.is_writer:
@@ -103,17 +103,18 @@ def _job(
     seed: int | None,
     out: str | None,
     resume: str | None,
-    target: str | None,
+    table: dict[str, Any],
     plan: Plan,
     held: ExitStack,
 ) -> _Job:
     """What is to be done; the run folder is claimed until ``held`` is closed."""
     if (name is None) == (resume is None):
         raise InputError(f"name a recipe ({', '.join(recipes.names())}) or a CSV file, or --resume a run folder")
-    if resume is not None and (settings or plan != Plan(compare=plan.compare) or {epochs, seed, out, target} != {None}):
+    given = settings or table or {epochs, seed, out} != {None}
+    if resume is not None and (given or plan != Plan(compare=plan.compare)):
         raise InputError(
-            "--resume goes by the settings of the run: leave out --set, --epochs, --seed, --out, --target, "
-            "--time-unit, --folds, --repeats and --repeat"
+            "--resume goes by the settings of the run: leave out --set, --epochs, --seed, --out, --time-unit, --target "
+            "and what else is about CSV files, --folds, --repeats and --repeat"
         )
     if resume is not None:
         folder = Path(resume)
@@ -126,7 +127,7 @@ def _job(
     assert name is not None
     seed = seed or 0
     changed = read_settings(settings, epochs)
-    recipe = recipes.override(_recipe(name, target), changed)
+    recipe = recipes.override(_recipe(name, table), changed)
     default = Path("runs") / f"{Path(name).stem}-seed{seed}"
     claim = held.enter_context(hold(Path(out), new=True) if out else hold_next(default))
     return _Job(recipe, seed, claim.folder, claim, plan, tuple(changed))
@@ -154,7 +155,7 @@ def _run(
 ) -> None:
     recipe, seed, folder, plan, metrics = job.recipe, job.seed, job.folder, job.plan, job.metrics
 
-    def announce(say: Callable[[str], None], found: recipes.Recipe) -> None:
+    def announce(say: Callable[[str], None], found: recipes.Recipe, account: Sequence[str] = ()) -> None:
         if not resume:  # an older run has stored a description that also told settings
             say(f"recipe: {found.description}")
         say(describe(found))
@@ -165,6 +166,8 @@ def _run(
             say(f"watch it with: tensorboard --logdir {shlex.quote(str(board.folder.parent))}")
         if world.size > 1:
             say(f"processes: {world.size}")
+        for line in account:
+            say(line)
 
     if metrics is not None:
         announce(voice.say, recipe)
@@ -220,14 +223,15 @@ def _how_to_go_on(folder: Path, board: reporters.TensorBoard | None) -> str:
     return f"; go on with: shiftlearn train --resume {shlex.quote(str(folder))}{log}" if begun else ""
 
 
-def _recipe(name: str, target: str | None) -> recipes.Recipe:
-    """A recipe by name or file; for a CSV file, the recipe "table"."""
+def _recipe(name: str, table: dict[str, Any]) -> recipes.Recipe:
+    """A recipe by name or file; for a CSV file, the recipe "table", with the settings that say how it is read."""
     path = Path(name)
     if name in recipes.names() or path.suffix == ".toml" or not (path.suffix or path.exists()):
-        if target is not None:
-            raise InputError(f"--target names a column of a CSV file, but {name} is a recipe")
+        for option in table:
+            what = "names a column of" if option == "target" else "says how to read"
+            raise InputError(f"--{option} {what} a CSV file, but {name} is a recipe")
         return recipes.read(name)
-    return recipes.override(recipes.read("table"), {"dataset": str(path.absolute()), "target": target or ""})
+    return recipes.override(recipes.read("table"), {"dataset": str(path.absolute()), **table})
 
 
 def evaluate(run: str, data_dir: str | None, voice: Voice) -> None:

@@ -5,71 +5,88 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-import math
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
+from ..names import MISSING
 from ..words import counted
+from .numbers import plain
 
-__all__ = ["MISSING", "Sheet", "StrPath", "number", "read_sheet"]
+__all__ = ["MISSING", "Sheet", "StrPath", "read_sheet"]
 
 StrPath = str | os.PathLike[str]
 
-MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-"})
-"""Cells, in lower case, that stand for a missing value."""
-
 _SEPARATORS = "\t|;,"  # rarest in text first: the first wins a tie
+_SEPARATOR_WORDS = {"tab": "\t", "\\t": "\t", "space": " "}
 _SAMPLE = 200  # rows from which the separator is guessed
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """The cells of a file: at least one row, all of one length, and the line on which each row starts."""
+    """The cells of a file: at least one row, all of one length, and the line on which each row starts.
+
+    ``missing`` are the cells, in lower case, that stand for a missing value.
+    """
 
     path: StrPath
     separator: str
     rows: list[list[str]]
     lines: list[int]
-
-    @property
-    def decimal_comma(self) -> bool:
-        return self.separator == ";"
+    missing: frozenset[str]
 
     def column(self, index: int) -> list[str]:
         return [row[index] for row in self.rows]
 
+    def is_missing(self, cell: str) -> bool:
+        return cell.lower() in self.missing
+
+    def known(self, index: int) -> list[str]:
+        """The cells of a column that are not missing."""
+        return [row[index] for row in self.rows if row[index].lower() not in self.missing]
+
     def below_header(self) -> Sheet:
         if len(self.rows) == 1:
             raise InputError(f"{self.path}: holds one row, taken for the header, and no rows below it.")
-        return Sheet(self.path, self.separator, self.rows[1:], self.lines[1:])
+        return Sheet(self.path, self.separator, self.rows[1:], self.lines[1:], self.missing)
 
 
-def read_sheet(path: StrPath, separator: str | None) -> Sheet:
-    text = _text(path)
+def read_sheet(path: StrPath, separator: str | None, encoding: str, missing: Collection[str]) -> Sheet:
+    """The cells of a file; without a ``separator``, by the one that suits it best.
+
+    Raises:
+        InputError: separator or encoding is none, or the file cannot be read, is empty, malformed or uneven.
+    """
+    if isinstance(missing, str):
+        raise InputError(f"missing: {missing!r} given, expected a list of cells.")
+    text = _text(path, encoding)
     if separator is None:
         separator = _guess_separator(path, text)
-    elif len(separator) != 1 or separator.isalnum() or separator in '"\r\n.+-':
-        raise InputError(f"separator: {separator!r} given, expected one character such as ',', ';', '|' or a tab.")
+    else:
+        given, separator = separator, _SEPARATOR_WORDS.get(separator.lower(), separator)
+        if len(separator) != 1 or separator.isalnum() or separator in '"\r\n.+-':
+            raise InputError(
+                f"separator: {given!r} given, expected one character such as ',', ';' or '|', or the word tab or space."
+            )
     rows: list[list[str]] = []
     lines: list[int] = []
     for line, row in _records(path, text, separator):
         if rows and len(row) != len(rows[0]):
             raise InputError(
                 f"{path}: line {line}: expected {counted(len(rows[0]), 'cell')} as in line {lines[0]}, found "
-                f"{len(row)} (cells are separated by {separator!r})."
+                f"{len(row)} (cells are separated by {separator!r}; --separator names another one)."
             )
         rows.append(row)
         lines.append(line)
     if not rows:
         raise InputError(f"{path}: is empty.")
-    return Sheet(path, separator, rows, lines)
+    return Sheet(path, separator, rows, lines, frozenset({"", *(cell.strip().lower() for cell in missing)}))
 
 
-def _text(path: StrPath) -> str:
+def _text(path: StrPath, encoding: str) -> str:
     try:
         content = Path(path).read_bytes()
     except FileNotFoundError:
@@ -78,15 +95,25 @@ def _text(path: StrPath) -> str:
         raise InputError(f"{path}: is a folder, expected a CSV file.") from None
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL
         raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}).") from error
-    position = content.find(b"\0")
-    reason = "is NUL"
     try:
-        text = content.decode("utf-8")
+        text = content.decode(encoding)
     except UnicodeDecodeError as error:
-        position, reason = error.start, f"(0x{content[error.start]:02X}) is not UTF-8"
-    if position >= 0:
-        line = content.count(b"\n", 0, position) + 1
-        raise InputError(f"{path}: line {line}: byte {position} {reason}. Expected a CSV file as text in UTF-8.")
+        line, byte = content.count(b"\n", 0, error.start) + 1, content[error.start : error.start + 1].hex().upper()
+        other = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "cp1252"
+        raise InputError(
+            f"{path}: line {line}: byte {error.start} (0x{byte}) is not {encoding.upper()}. "
+            f"Expected a CSV file as text in {encoding.upper()}; --encoding names another one, such as {other}."
+        ) from None
+    except (LookupError, UnicodeError, ValueError):  # ValueError: a name with a NUL
+        raise InputError(
+            f"encoding: {encoding!r} given, expected one that Python knows, such as utf-8, cp1252, latin-1 or utf-16."
+        ) from None
+    if "\0" in text:
+        before = text[: text.index("\0")]
+        raise InputError(
+            f"{path}: line {before.count(chr(10)) + 1}: byte {len(before.encode(encoding, 'replace'))} is NUL. "
+            f"Expected a CSV file as text in {encoding.upper()}."
+        )
     return text.removeprefix("\ufeff")
 
 
@@ -135,17 +162,6 @@ def _evenness(path: StrPath, text: str, separator: str) -> tuple[float, int]:
     cells = list(itertools.chain.from_iterable(rows))
     # The wrong separator cuts through quoted cells, which leaves one quote on either side.
     whole = sum(cell.count('"') % 2 == 0 for cell in cells) / len(cells)
-    values = [number(cell, separator != ",") for cell in cells]
-    numbers = sum(value is not None and not math.isnan(value) for value in values) / len(cells)
+    values = [plain(cell if separator == "," else cell.replace(",", ".", 1)) for cell in cells]
+    numbers = sum(value is not None for value in values) / len(cells)
     return share * count / len(rows) * (1 + whole) * (1 + numbers), width
-
-
-def number(cell: str, decimal_comma: bool) -> float | None:
-    """The number in a cell, NaN if it is missing, None if it is text."""
-    if decimal_comma and "," in cell:
-        cell = cell.replace(",", ".", 1)
-    try:
-        value = float(cell)
-    except ValueError:
-        return math.nan if cell.lower() in MISSING else None
-    return None if "_" in cell else value  # Python's 1_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,9 @@ import numpy.typing as npt
 from ..errors import InputError, unknown_name
 from ..names import SCALINGS
 from ..words import counted
-from .tables import Column
+from .columns import Column
+from .doubts import about_texts
+from .numbers import PLAIN, Notation
 
 __all__ = ["MAX_CATEGORIES", "Features", "NothingVaries"]
 
@@ -36,6 +38,7 @@ class _Numbers:
     median: float
     knots: tuple[float, ...]
     positions: tuple[float, ...]
+    notation: Notation = PLAIN
 
     numeric = True
 
@@ -57,7 +60,8 @@ class _Numbers:
         return result[:, None]
 
     def as_dict(self) -> dict[str, Any]:
-        return {"median": self.median, "knots": list(self.knots), "positions": list(self.positions)}
+        numbers = {"median": self.median, "knots": list(self.knots), "positions": list(self.positions)}
+        return numbers if self.notation == PLAIN else {**numbers, "notation": list(astuple(self.notation))}
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ class _Categories:
     categories: tuple[str, ...]
 
     numeric = False
+    notation = None
 
     @property
     def width(self) -> int:
@@ -102,6 +107,11 @@ class Features:
         return tuple(part.numeric for part in self.parts)
 
     @property
+    def notations(self) -> tuple[Notation | None, ...]:
+        """For each column, how its file wrote its numbers; None for text."""
+        return tuple(part.notation for part in self.parts)
+
+    @property
     def width(self) -> int:
         """How many numbers a row becomes."""
         return sum(part.width for part in self.parts)
@@ -118,6 +128,7 @@ class Features:
         columns: Sequence[Column],
         scaling: str = "minmax",
         weight: npt.NDArray[np.float64] | None = None,
+        notations: Sequence[Notation | None] = (),
     ) -> Features:
         """Learn ranges, medians and categories from the training rows.
 
@@ -134,6 +145,7 @@ class Features:
             scaling: one of :data:`SCALINGS`.
             weight: (n,) of each row, positive: how many it counts for in medians, quantiles and deviations; None: each
                 counts for one.
+            notations: how a file writes the numbers of each column, kept for the reading of new rows; none: plain.
 
         Raises:
             InputError: unknown scaling, columns that do not fit together, a number that is not finite, or text with
@@ -150,11 +162,12 @@ class Features:
         numbers = np.concatenate([c[~np.isnan(c)] for c in checked if c.dtype != np.object_] or [np.zeros(1)])
         common = (float(numbers.min(initial=np.inf)), float(numbers.max(initial=-np.inf)))
         parts: list[_Numbers | _Categories] = []
-        for name, column in zip(names, checked, strict=True):
+        for name, column, notation in zip(names, checked, notations or [None] * len(names), strict=True):
             if column.dtype == np.object_:
                 parts.append(_fit_text(name, column))
             else:
-                parts.append(_fit_numbers(np.asarray(column, np.float64), weight, scaling, common))
+                values = np.asarray(column, np.float64)
+                parts.append(_fit_numbers(values, weight, scaling, common, notation or PLAIN))
         features = cls(scaling, tuple(names), tuple(parts))
         if not features.width:
             raise NothingVaries(f"columns: none varies ({', '.join(names)}): there is nothing to learn from.")
@@ -237,8 +250,8 @@ def _fit_text(name: str, column: Column) -> _Categories:
     categories = sorted({value for value in column if value is not None})
     if len(categories) > MAX_CATEGORIES:
         raise InputError(
-            f"column {name!r}: {len(categories)} different texts (such as {categories[0]!r}) look like an identifier "
-            f"or damaged numbers, expected at most {MAX_CATEGORIES} categories. Leave the column out or mend it."
+            f"column {name!r}: {len(categories)} different texts {about_texts(categories)}, expected at most "
+            f"{MAX_CATEGORIES} categories: mend the column, or leave it out (--drop)."
         )
     constant = len(categories) == 1 and all(value is not None for value in column)
     return _Categories(() if constant else tuple(categories))
@@ -249,11 +262,12 @@ def _fit_numbers(
     weight: npt.NDArray[np.float64] | None,
     scaling: str,
     common: tuple[float, float],
+    notation: Notation,
 ) -> _Numbers:
     order = np.argsort(column, kind="stable")[: np.count_nonzero(~np.isnan(column))]  # NaN comes last
     values, weight = column[order], None if weight is None else weight[order]
     if not len(values) or values[0] == values[-1]:
-        return _Numbers(0.0, (), ())
+        return _Numbers(0.0, (), (), notation)
     if weight is not None and (weight == weight[0]).all():
         weight = None
     median = _median(values, weight)
@@ -271,7 +285,7 @@ def _fit_numbers(
         # Out of range, or too small beside the median to make a difference: as for minmax.
         if np.isfinite(span).all() and span[0] < span[1]:
             knots = span
-    return _Numbers(median, tuple(knots.tolist()), tuple(positions.tolist()))
+    return _Numbers(median, tuple(knots.tolist()), tuple(positions.tolist()), notation)
 
 
 def _at(values: npt.NDArray[np.float64], weight: npt.NDArray[np.float64], shares: Sequence[float]) -> npt.NDArray[Any]:
@@ -324,4 +338,5 @@ def _stored_part(column: Mapping[str, Any]) -> _Numbers | _Categories:
         raise ValueError(f"knots of {column['name']!r} do not increase")
     if not all(a <= b for a, b in itertools.pairwise((0.0, *positions, 1.0))):
         raise ValueError(f"positions of {column['name']!r} do not increase from 0 to 1")
-    return _Numbers(median, knots, positions)
+    notation = Notation.from_stored(column["notation"]) if "notation" in column else PLAIN
+    return _Numbers(median, knots, positions, notation)

@@ -13,10 +13,13 @@ from ..errors import InputError, nearest, unknown_name
 from ..names import (
     BASELINES,
     CODINGS,
+    DECIMALS,
     ELSEWHERE,
     FEEDBACK,
+    HEADERS,
     INITIALISATIONS,
     LOSSES,
+    MISSING,
     MODULATORS,
     PREPROCESSING,
     READOUTS,
@@ -51,7 +54,9 @@ class Recipe:
     shifts, and off feedback matrices that are "aligning". With ``averaging`` the trained weights are an exponential
     average of those after each step, which keeps that share of itself at each (0: the last weights).
 
-    For tables: ``scaling``, ``target`` (of a CSV file) and ``test_share``. For spike trains: ``trials`` (to train on),
+    For tables: ``scaling`` and ``test_share``; of a CSV file ``target``, ``header``, ``separator`` ("": guessed),
+    ``encoding``, ``missing`` (cells), ``decimal``, ``drop`` (columns) and ``row_numbers``, as
+    :func:`shiftlearn.data.tables.read_csv` takes them. For spike trains: ``trials`` (to train on),
     ``test_trials``, ``templates`` (a file with features, "" for new ones), ``test_file``, ``time_unit`` of the files
     (s, ms or us), ``tau`` in s, and ``cue``, the initial weights of a synapse that spikes at the end of each trial
     (0: none).
@@ -79,6 +84,13 @@ class Recipe:
     preprocess: str = "none"
     scaling: str = "minmax"
     target: str = ""
+    header: str = "auto"
+    separator: str = ""
+    encoding: str = "utf-8"
+    missing: tuple[str, ...] = MISSING
+    decimal: str = "auto"
+    drop: tuple[str, ...] = ()
+    row_numbers: bool = False
     test_share: float = 0.2
     trials: int = 200
     test_trials: int = 500
@@ -204,6 +216,8 @@ _CHECKS: tuple[_Check, ...] = (
     _choice("preprocess", PREPROCESSING),
     _choice("scaling", SCALINGS),
     _choice("time_unit", TIME_UNITS),
+    _choice("header", HEADERS),
+    _choice("decimal", DECIMALS),
     ("coding_cells", lambda x: x >= 3, "3 or more"),
     ("coding_levels", lambda x: x == 0 or x >= 2, "2 or more, or 0"),
     ("test_share", lambda x: 0 < x < 1, "between 0 and 1"),
@@ -296,4 +310,5 @@ def _fits(value: Any, kind: type) -> bool:
 
 def _kind(kind: type, item: type | None) -> str:
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-    return f"a list like {'[784, 800, 10]' if item is int else '[20.0, 8.0]'}" if item else words[kind]
+    lists = {int: "[784, 800, 10]", float: "[20.0, 8.0]", str: '["name", "date"]'}
+    return f"a list like {lists[item]}" if item else words[kind]
