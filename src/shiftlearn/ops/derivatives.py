@@ -68,9 +68,11 @@ def _once(backward: Callable[..., tuple[Any, ...]]) -> Callable[..., tuple[Any, 
 
     @functools.wraps(backward)
     def wrapper(ctx: Any, *errors: Tensor) -> tuple[Any, ...]:
+        if not torch.is_grad_enabled():  # as without create_graph
+            return backward(ctx, *errors)
         with torch.no_grad():
             results = backward(ctx, *errors)
-        if not torch.is_grad_enabled() or torch.compiler.is_compiling():  # torch refuses to compile it twice itself
+        if torch.compiler.is_compiling():  # torch itself refuses to differentiate what it compiled twice
             return results
         if any(_functorch.is_legacy_batchedtensor(x) for x in errors):  # is_grads_batched: it would get lost there
             raise NotImplementedError(_REFUSAL)
