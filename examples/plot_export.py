@@ -22,15 +22,14 @@ X, y = load_digits(return_X_y=True)
 z = sl.coding.latency(torch.from_numpy(X / 16).float())
 torch.manual_seed(0)
 network = torch.nn.Sequential(sl.nn.ShiftLinear(64, 40, init_scale=20.0), sl.nn.ShiftLinear(40, 10))
-loss, homeostasis = sl.nn.FirstSpikeCrossEntropy(beta=4.0), sl.nn.Homeostasis(1.2)
+loss = sl.nn.FirstSpikeCrossEntropy(beta=4.0)
 optimizer = torch.optim.Adam(network.parameters(), lr=5e-3)
+sl.nn.constrain(optimizer, network, homeostasis=1.2)
 for _ in range(5):
     for batch in torch.randperm(len(z)).split(32):
         optimizer.zero_grad()
         loss(network(z[batch]), torch.from_numpy(y)[batch]).backward()
         optimizer.step()
-        homeostasis(network)
-        sl.nn.project_delays(network)
 
 tau = 0.005
 graph = to_nir(network, tau)

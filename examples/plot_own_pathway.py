@@ -38,16 +38,15 @@ def learn(feedback):
     model = torch.nn.Sequential(
         sl.nn.ShiftLinear(128, 64, feedback=feedback), sl.nn.ShiftLinear(64, 10, feedback=feedback)
     )
-    loss, homeostasis = sl.nn.FirstSpikeCrossEntropy(beta=4.0, label_smoothing=0.1), sl.nn.Homeostasis(1.2)
+    loss = sl.nn.FirstSpikeCrossEntropy(beta=4.0, label_smoothing=0.1)
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
+    sl.nn.constrain(optimizer, model, homeostasis=1.2)
     curve = []
     for _ in range(12):
         for batch in torch.randperm(800).split(32):
             optimizer.zero_grad()
             loss(model(z[batch]), y[batch]).backward()
             optimizer.step()
-            homeostasis(model)
-            sl.nn.project_delays(model)
         with torch.no_grad():
             curve.append((sl.nn.first_to_fire(model(z[800:])) == y[800:]).float().mean().item())
     return curve

@@ -47,7 +47,7 @@ with torch.no_grad():
     layers[0].shift[-1] = 3.0
 loss = sl.nn.FirstSpikeCrossEntropy(beta=20.0, readout="t")
 optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
-homeostasis = sl.nn.Homeostasis(1.2)
+sl.nn.constrain(optimizer, network, homeostasis=1.2)
 y = torch.from_numpy(target)
 train, held_out = torch.arange(450), torch.arange(450, 600)
 curve = []
@@ -56,8 +56,6 @@ for _ in range(20):
         optimizer.zero_grad()
         loss(network(events[batch]), y[batch]).backward()
         optimizer.step()
-        homeostasis(network)
-        sl.nn.project_delays(network)
     with torch.no_grad():
         curve.append(
             [(sl.nn.first_to_fire(network(events[k])) == y[k]).float().mean().item() for k in (train, held_out)]

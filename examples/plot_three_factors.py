@@ -34,14 +34,12 @@ def accuracy(rule, feedback, loss, epochs=3):
     torch.manual_seed(0)
     model = network(rule, feedback)
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
-    homeostasis = sl.nn.Homeostasis(1.2)
+    sl.nn.constrain(optimizer, model, homeostasis=1.2)
     for _ in range(epochs):
         for batch in torch.randperm(3000).split(50):
             optimizer.zero_grad()
             loss(model(encode(x[batch])), y[batch]).backward()  # .grad holds what the rule says
             optimizer.step()
-            homeostasis(model)
-            sl.nn.project_delays(model)
     with torch.no_grad():
         return (sl.nn.first_to_fire(model(encode(x[3000:]))) == y[3000:]).float().mean().item()
 

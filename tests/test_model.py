@@ -149,3 +149,11 @@ def test_saving_onto_a_file_is_refused(model, tmp_path):
 def test_predict_refuses(model, x, message):
     with pytest.raises(InputError, match=message):
         model.predict(x)
+
+
+@pytest.mark.parametrize("project", [True, False])
+@pytest.mark.parametrize("settings", [{}, {"maps": [2], "init_scale": [8.0]}], ids=["dense", "maps"])
+def test_published_delays_are_those_of_recipes_that_do_not_project(project: bool, settings: dict) -> None:
+    model = make(project_delays=project, **settings)
+    layers = sl.nn.shift_layers(model.network)
+    assert [layer.published_delays for layer in layers] == [not project] * model.recipe.synapses

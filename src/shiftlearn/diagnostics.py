@@ -12,7 +12,8 @@ from . import ops
 from .errors import InputError
 from .events import SpikeEvents
 from .figures import new_figure, palette
-from .nn import ShiftLinear, causal_share, sample_spread
+from .nn import causal_share, sample_spread
+from .nn.conv import fully_connected
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -85,7 +86,7 @@ def layer_report(network: nn.Sequential, inputs: Tensor | SpikeEvents) -> list[d
         raise InputError("inputs must hold one sample or more, got none")
     rows: list[dict[str, Any]] = []
     for number, layer in enumerate(network, start=1):
-        if type(layer) is not ShiftLinear or layer.members is not None:  # not a convolution either
+        if not fully_connected(layer) or layer.members is not None:
             raise InputError(f"network must consist of single ShiftLinear layers, got {layer}")
         u, count, drive = ops.first_spike(events, layer.shift)
         z = u * layer.delay

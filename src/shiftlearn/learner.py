@@ -21,7 +21,7 @@ from .nn import (
     RewardLoss,
     SoftmaxTargetError,
     SpikeNoise,
-    project_delays,
+    constrain,
     shift_layers,
 )
 from .recipes import Recipe
@@ -64,9 +64,9 @@ class Learner:
                 ordinal=recipe.ordinal,
                 readout=recipe.readout,
             )
-        self.homeostasis: Homeostasis | None = None
+        homeostasis: Homeostasis | None = None
         if any(recipe.homeostasis):
-            self.homeostasis = Homeostasis(self._each(recipe.homeostasis), recipe.homeostasis_every)
+            homeostasis = Homeostasis(self._each(recipe.homeostasis), recipe.homeostasis_every)
         layers = shift_layers(network)
         self.noise = []
         for layer, jitter, deletion in zip(layers, *map(self._each, (recipe.jitter, recipe.deletion)), strict=True):
@@ -84,8 +84,8 @@ class Learner:
             fused=True,
         )
         # Nothing is sent to the inputs of the network, so the first layer's matrix is of no use.
-        groups = range(len(layers)) if len(recipe.lr_scale) > 1 else [0] * len(layers)
-        self._aligning = [(k, x) for k, x in zip(groups[1:], layers[1:], strict=True) if x.feedback == "aligning"]
+        aligning = [layer for layer in layers[1:] if layer.feedback == "aligning"]
+        self.constraints = constrain(self.optimizer, network, homeostasis, recipe.project_delays, aligning)
         self.average: AveragedModel | None = None
         self.state: nn.Module = network
         if recipe.averaging:
@@ -121,8 +121,8 @@ class Learner:
         """Begin an epoch, whose noise and guesses (of the modulator "reward") come from ``generator``."""
         for noise in self.noise:
             noise.generator = generator
-        if self.homeostasis:
-            self.homeostasis.calls = 0
+        if self.constraints.homeostasis:
+            self.constraints.homeostasis.calls = 0
         if isinstance(self.loss, RewardLoss):
             self.loss.generator = generator
 
@@ -162,14 +162,7 @@ class Learner:
         self.optimizer.zero_grad()
         # World.parallel averages over the processes what here is to be summed.
         (loss * shard.world.size if self.recipe.loss == "published" else loss / (size / shard.world.size)).backward()
-        before = [layer.shift.detach().clone() for _, layer in self._aligning]
         self.optimizer.step()
-        if self.homeostasis:
-            self.homeostasis(self.network)
-        if self.recipe.project_delays:
-            project_delays(self.network)
-        for (group, layer), old in zip(self._aligning, before, strict=True):
-            layer.align(old, 1 - self.optimizer.param_groups[group]["lr"] * self.recipe.weight_decay)
         if self.average:
             self.average.update_parameters(self.network)
         return loss.detach() / size, z.detach()

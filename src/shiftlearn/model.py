@@ -53,6 +53,7 @@ def build(
         "feedback": "none" if recipe.feedback == "direct" else recipe.feedback,
         "min_drive": recipe.min_drive,
         "generator": generator,
+        "published_delays": not recipe.project_delays,
     }
     scales = iter(recipe.init_scale * recipe.synapses if len(recipe.init_scale) == 1 else recipe.init_scale)
     modules: list[nn.Module] = []

@@ -22,7 +22,7 @@ from .errors import InputError
 from .evaluation import judge
 from .events import SpikeEvents
 from .model import Model
-from .nn import perturbed, shift_layers
+from .nn import held, perturbed, shift_layers
 
 __all__ = ["DISTURBANCES", "clocked", "quantised", "robustness"]
 
@@ -93,9 +93,8 @@ def _disturbed(model: Model, kind: str, level: float, generator: torch.Generator
     r, layers = model.recipe, shift_layers(model.network)
     change: Callable[[Tensor], Tensor] = nn.Identity()
     if kind == "bits":
-        with torch.no_grad():
-            for layer in layers:
-                layer.shift.copy_(quantised(layer.shift, int(level)))
+        for layer in layers:
+            held.replace(layer, "shift", quantised(layer.shift, int(level)))
     elif kind == "dead":
         for layer in layers[:-1]:
             alive = torch.rand(layer.out_features, generator=generator) >= level

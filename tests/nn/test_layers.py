@@ -6,14 +6,17 @@ import copy
 import io
 import math
 import pickle
+import warnings
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from shiftlearn import SpikeEvents, ops
-from shiftlearn.errors import InputError
-from shiftlearn.nn import FEEDBACK, Homeostasis, ShiftLinear, project_delays
+from shiftlearn.errors import InputError, RunWarning
+from shiftlearn.nn import FEEDBACK, Homeostasis, ShiftConv2d, ShiftLinear, project_delays
 
 inf = math.inf
 
@@ -96,7 +99,7 @@ def test_dtype_and_repr() -> None:
 
 
 def test_forward_is_fire() -> None:
-    layer, z = mixed(make(rule="exact")), times()
+    layer, z = mixed(make(rule="exact", published_delays=True)), times()
     with torch.no_grad():
         layer.delay.copy_(torch.tensor([1.0, 1.5, 2.0, 0.5]))
     out = layer(z)
@@ -167,6 +170,96 @@ def test_to_float64(feedback: str) -> None:
     assert z.grad is None or z.grad.dtype == torch.float64
 
 
+# -------------------------------------------------------------------------------------------------- delays
+
+
+@pytest.mark.parametrize(
+    ("layer", "given"),
+    [
+        (lambda tau: make(delay_tau=tau), 0.3),
+        (lambda tau: make(delay_tau=tau), [0.0, 0.5, 1.0, 4.0]),
+        (lambda tau: make(delay_tau=tau, members=2, dtype=torch.float64), torch.tensor([0.0, 0.5, 1.0, 4.0])),
+        (lambda tau: ShiftConv2d(2, 4, 3, delay_tau=tau), 0.3),
+    ],
+)
+def test_delays_in_units_of_tau(layer: Callable[..., ShiftLinear], given: Any) -> None:
+    """A spike arrives so much later, and delays are that again after a reset."""
+    one, without = layer(given), layer(0.0)
+    factors = torch.as_tensor(given).exp().to(one.delay.dtype).expand_as(one.delay)
+    torch.testing.assert_close(one.delay.detach(), factors)
+    without.load_state_dict({**one.state_dict(), "delay": without.delay})
+    z = times(dtype=one.delay.dtype).expand(*one.delay.shape[:-1], 5, 6)
+    z = torch.rand(1, 2, 4, 4) + 1 if isinstance(one, ShiftConv2d) else z
+    of_map = (4, 1, 1) if isinstance(one, ShiftConv2d) else (*one.delay.shape[:-1], 1, 4)
+    torch.testing.assert_close(one(z), without(z) * factors.reshape(of_map))
+    one.delay.data.fill_(3)
+    one.reset_parameters()
+    torch.testing.assert_close(one.delay.detach(), factors)
+
+
+@pytest.mark.parametrize("layer", [make, lambda **options: ShiftConv2d(2, 4, 3, **options)])
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (-0.1, "delay_tau must be 0 or more, in units of tau, .* got -0.1"),
+        (math.nan, "delay_tau must be 0 or more, .* got nan"),
+        (inf, "delay_tau must be 0 or more, .* got inf"),
+        (89.0, r"exp\(delay_tau\) a torch.float32, got 89"),
+        ([0.0, 1.0], r"delay_tau must be one number, or 4, got \(2,\)"),
+    ],
+)
+def test_bad_delays(layer: Callable[..., ShiftLinear], given: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        layer(delay_tau=given)
+
+
+def set_by_fill(layer: ShiftLinear) -> None:
+    with torch.no_grad():
+        layer.delay.fill_(0.3)
+
+
+def set_by_data(layer: ShiftLinear) -> None:
+    layer.delay.data = torch.full_like(layer.delay, 0.3)
+
+
+def set_by_parameter(layer: ShiftLinear) -> None:
+    layer.delay = nn.Parameter(torch.full_like(layer.delay, 0.3))
+
+
+@pytest.mark.parametrize("lower", [set_by_fill, set_by_data, set_by_parameter])
+@pytest.mark.parametrize("kind", ["linear", "convolution"])
+def test_a_factor_below_1_warns_once(kind: str, lower: Callable[[ShiftLinear], None]) -> None:
+    def layer(**options: bool) -> ShiftLinear:
+        return make(**options) if kind == "linear" else ShiftConv2d(2, 4, 3, **options)
+
+    z = times() if kind == "linear" else torch.rand(1, 2, 4, 4) + 1
+    one = layer()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        one(z)
+    lower(one)
+    with pytest.warns(RunWarning, match=r"delay of Shift.* holds the factor 0.3, below 1: .*delay_tau") as seen:
+        one(z)
+    assert [w.filename for w in seen] == [__file__]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        one(z)
+        published = layer(published_delays=True)
+        lower(published)
+        assert (published(z) < 1).any()
+        projected = layer()
+        lower(projected)
+        project_delays(projected)
+        projected(z)
+        changed = layer()
+        changed(z)
+        torch.func.functional_call(changed, {"delay": torch.full((4,), 2.0)}, (z,))
+        torch.func.grad(lambda z: changed(z).sum())(z)
+    lower(changed)  # found though the layer was looked at before
+    with pytest.warns(RunWarning, match="below 1"):
+        changed(z)
+
+
 # ------------------------------------------------------------------------------------------------- feedback
 
 
@@ -185,6 +278,7 @@ def test_symmetric_sends_through_the_weights() -> None:
 
 def test_random_sends_through_a_fixed_matrix() -> None:
     layer, z, delta = mixed(make("random", rule="shifting")), times(), torch.randn(5, 4, generator=seeded())
+    layer.published_delays = True
     matrix = layer.feedback_weight.clone()
     assert (matrix >= 0).all()
     optimizer = torch.optim.SGD(layer.parameters(), lr=1e-3)

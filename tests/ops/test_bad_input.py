@@ -190,9 +190,9 @@ def layer(inputs: int = 2, outputs: int = 4) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize(
     ("changes", "parts"),
     [
-        ({"inputs": torch.ones(3, 5)}, ["z must have shape", "batch, 2", "(3, 5)"]),
+        ({"inputs": torch.ones(3, 5)}, ["z must have shape (batch, 2), got (3, 5)"]),
         ({"inputs": torch.ones(6, 3, 2)}, ["z must have shape", "batch, 2", "(6, 3, 2)"]),
-        ({"shift": torch.ones(7, 2, 4)}, ["z must have shape", "7", "batch, 2", "(3, 2)"]),
+        ({"shift": torch.ones(7, 2, 4)}, ["z must have shape (7, batch, 2), got (3, 2)"]),
         ({"shift": torch.ones(2)}, ["shift must have shape", "(2,)"]),
         ({"shift": torch.ones(2, 4).double()}, ["shift is torch.float64", "torch.float32"]),
         ({"delay": torch.ones(3)}, ["delay must have one entry per output", "(2, 4)", "(3,)"]),

@@ -24,6 +24,7 @@ from ..data.readable import readable
 from ..errors import InputError
 from ..model import Model
 from ..nn import ShiftLinear
+from ..nn.conv import fully_connected
 from ..recipes.description import describe
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def to_nir(model: Model | nn.Module, tau: float | None = None) -> NIRGraph:
 
 def _layers(network: nn.Module) -> list[ShiftLinear]:
     modules = list(network) if isinstance(network, nn.Sequential) else [network]
-    layers = [m for m in modules if type(m) is ShiftLinear and m.members is None]  # convolutions are a subclass
+    layers = [m for m in modules if fully_connected(m) and m.members is None]
     if len(layers) < len(modules) or not layers:
         others = ", ".join(str(m) for m in modules if m not in layers) or "none"
         raise InputError(f"NIR takes networks of single ShiftLinear layers, got {others}")

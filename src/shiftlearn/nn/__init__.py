@@ -3,7 +3,7 @@
 from . import pathways
 from .conv import EarliestSpikePool2d, ShiftConv2d
 from .direct import DirectFeedback
-from .homeostasis import Homeostasis, project_delays
+from .homeostasis import Constraints, Homeostasis, constrain, project_delays
 from .initialise import causal_share, initialise, sample_spread
 from .linear import FEEDBACK, ShiftLinear, shift_layers
 from .losses import FirstSpikeCrossEntropy, RewardLoss, SoftmaxTargetError, first_to_fire, spike_time_scores
@@ -11,6 +11,7 @@ from .noise import SpikeNoise, perturbed, translate
 
 __all__ = [
     "FEEDBACK",
+    "Constraints",
     "DirectFeedback",
     "EarliestSpikePool2d",
     "FirstSpikeCrossEntropy",
@@ -21,6 +22,7 @@ __all__ = [
     "SoftmaxTargetError",
     "SpikeNoise",
     "causal_share",
+    "constrain",
     "first_to_fire",
     "initialise",
     "pathways",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -17,20 +18,6 @@ from .linear import ShiftLinear, require_integers
 __all__ = ["EarliestSpikePool2d", "ShiftConv2d"]
 
 
-class _Windows(torch.autograd.Function):
-    """Stands for the windows of images, (windows, inputs), without holding them: what it receives, its images get."""
-
-    @staticmethod
-    def forward(ctx: Any, images: Tensor, size: int) -> Tensor:
-        ctx.shape, ctx.size = images.shape, size
-        batch, channels, rows, columns = images.shape
-        return images.new_empty(1).expand(batch * (rows - size + 1) * (columns - size + 1), channels * size**2)
-
-    @staticmethod
-    def backward(ctx: Any, *received: Tensor) -> tuple[Tensor, None]:
-        return ops.sum_windows(received[0], ctx.shape, ctx.size), None
-
-
 class ShiftConv2d(ShiftLinear):
     """A ShiftLinear over the windows of an image: its rows are the windows of all samples, its neurons the maps.
 
@@ -38,8 +25,8 @@ class ShiftConv2d(ShiftLinear):
         in_channels, out_channels: maps of the input and of the output.
         kernel_size: side of the square windows, which lie at every pixel.
         padding: width of a border of silence (z = inf) around the image.
-        rule, feedback, init_scale, min_drive, generator, device, dtype: as in ShiftLinear; the inputs of a neuron are
-            the ``in_channels · kernel_size²`` of its window.
+        rule, feedback, init_scale, min_drive, generator, device, dtype, delay_tau, published_delays: as in ShiftLinear;
+            the inputs of a neuron are the ``in_channels · kernel_size²`` of its window.
 
     Attributes:
         shift: (in_channels · kernel_size², out_channels) Parameter; inputs in the order of torch.nn.Unfold: channel,
@@ -63,11 +50,14 @@ class ShiftConv2d(ShiftLinear):
         generator: torch.Generator | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        delay_tau: float | Sequence[float] | Tensor = 0.0,
+        published_delays: bool = False,
     ) -> None:
         require_integers(in_channels=in_channels, out_channels=out_channels, kernel_size=kernel_size)
         require_integers(0, padding=padding)
         inputs = in_channels * kernel_size**2
-        super().__init__(inputs, out_channels, rule, feedback, init_scale, min_drive, generator, device, dtype)
+        options = rule, feedback, init_scale, min_drive, generator, device, dtype
+        super().__init__(inputs, out_channels, *options, delay_tau=delay_tau, published_delays=published_delays)
         self.in_channels, self.out_channels = in_channels, out_channels
         self.kernel_size, self.padding = kernel_size, padding
 
@@ -92,10 +82,11 @@ class ShiftConv2d(ShiftLinear):
                 f"z must have at least {max(size - 2 * border, 1)} rows and columns for windows of {size} and padding "
                 f"{border}, got {tuple(z.shape)}"
             )
+        self.look_at_delays()
         padded = nn.functional.pad(z, (border,) * 4, value=math.inf) if border else z
         batch, _, rows, columns = padded.shape
         matrix = pathways.matrix(self.feedback, self.shift, self.feedback_weight)
-        receives = None if self.feedback == "none" else _Windows.apply(padded, size)  # type: ignore[no-untyped-call]
+        receives = None if self.feedback == "none" else torch.ops.shiftlearn.windows(padded, size)
         events = ops.sort_windows(padded, size)
         fired = ops.fire(events, self.shift, self.delay, matrix, self.rule, self.min_drive, receives)
         return fired.reshape(batch, rows - size + 1, columns - size + 1, self.out_channels).permute(0, 3, 1, 2)
@@ -105,6 +96,11 @@ class ShiftConv2d(ShiftLinear):
             f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, padding={self.padding}, "
             f"rule={self.rule!r}, feedback={self.feedback!r}"
         )
+
+
+def fully_connected(module: nn.Module) -> TypeGuard[ShiftLinear]:
+    """True for a ShiftLinear, also a parametrized one, that is no convolution."""
+    return isinstance(module, ShiftLinear) and not isinstance(module, ShiftConv2d)
 
 
 class EarliestSpikePool2d(nn.Module):

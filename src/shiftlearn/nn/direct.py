@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..ops.checks import autocast
+from ..ops.derivatives import FirstOrder
 from .linear import ShiftLinear, draw
 
 __all__ = ["DirectFeedback"]
@@ -72,17 +75,25 @@ class DirectFeedback(nn.Sequential):
         return fired
 
 
-class _Broadcast(torch.autograd.Function):
+class _Broadcast(FirstOrder):
     """Nothing on the way forward; backward, the error as it is to the read-out, and times a matrix to each layer."""
 
+    generate_vmap_rule = True
+    jvp = torch.autograd.Function.jvp  # torch compiles no function with one of its own; the layers refuse before
+
     @staticmethod
-    def forward(ctx: Any, z: Tensor, *rest: Tensor) -> Tensor:
-        hidden, matrices = rest[: len(rest) // 2], rest[len(rest) // 2 :]
-        ctx.shapes = [x.shape for x in hidden]
-        ctx.save_for_backward(*matrices)
+    def forward(z: Tensor, *rest: Tensor) -> Tensor:
         return z.view_as(z)
 
     @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        _, *rest = inputs
+        hidden, matrices = rest[: len(rest) // 2], rest[len(rest) // 2 :]
+        ctx.shapes = [x.shape for x in hidden]
+        ctx.save_for_backward(*matrices)
+
+    @staticmethod
     def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor | None, ...]:
-        sent = [(grad[0] @ matrix).view(shape) for matrix, shape in zip(ctx.saved_tensors, ctx.shapes, strict=True)]
+        with torch.autocast(grad[0].device.type, enabled=False) if autocast(grad[0]) else nullcontext():
+            sent = [(grad[0] @ matrix).view(shape) for matrix, shape in zip(ctx.saved_tensors, ctx.shapes, strict=True)]
         return grad[0], *sent, *(None for _ in sent)

@@ -26,6 +26,8 @@ from torch import Tensor, nn
 from .. import ops
 from ..errors import InputError
 from ..events import SpikeEvents
+from .conv import fully_connected
+from .held import living, replace
 from .linear import ShiftLinear
 
 __all__ = ["causal_share", "initialise", "sample_spread"]
@@ -72,7 +74,8 @@ def initialise(
     """Draw the weights of every layer anew, layer by layer, to fit one batch of inputs.
 
     Args:
-        network: layers of :class:`ShiftLinear`; delays and feedback matrices stay as they are.
+        network: layers of :class:`ShiftLinear`; delays and feedback matrices stay as they are. Of pruned layers
+            (torch.nn.utils.prune) the living synapses are drawn.
         z: a batch of coded inputs, as the first layer takes them; some hundred samples do.
         share: mean share, over the batch, of a neuron's input spikes that lie in its causal set, in (0, 1); one, or
             one for each layer. The smaller, the larger the weights. Where inputs are tied, the next smaller one that a
@@ -86,7 +89,7 @@ def initialise(
     """
     layers: list[ShiftLinear] = []
     for layer in network:
-        if type(layer) is not ShiftLinear or layer.members is not None:  # not a convolution either
+        if not fully_connected(layer) or layer.members is not None:
             raise InputError(f"network must consist of single ShiftLinear layers, got {layer}")
         layers.append(layer)
     shares, spreads = (_each(x, len(layers)) for x in (share, spread))
@@ -99,15 +102,21 @@ def initialise(
     events = z if isinstance(z, SpikeEvents) else ops.sort_spikes(z)
     for number, (layer, wanted, target) in enumerate(zip(layers, shares, spreads, strict=True), start=1):
         noise = torch.randn(layer.shift.shape, generator=generator, dtype=layer.shift.dtype).to(layer.shift.device)
-        noise = (noise - noise.mean(0)) / math.sqrt(layer.in_features)
+        mask = living(layer, "shift")
+        if mask is None:
+            noise = (noise - noise.mean(0)) / math.sqrt(layer.in_features)
+        else:
+            inputs = mask.sum(0).clamp_min(1)
+            noise = (noise - (noise * mask).sum(0) / inputs) * mask / inputs.sqrt()
         low, high = _NOISE
         for _ in range(_STEPS[1]):
             middle = math.sqrt(low * high)
-            layer.shift.copy_(_with_share(events, middle * noise, wanted))
+            drawn = _with_share(events, middle * noise, wanted, mask)
+            replace(layer, "shift", drawn)
             fired = layer(events)
             found = sample_spread(fired).item()
             low, high = (middle, high) if found < target else (low, middle)
-        _, count, _ = ops.first_spike(events, layer.shift)
+        _, count, _ = ops.first_spike(events, drawn)
         got = causal_share(events, count).mean().item()
         if not (abs(found - target) < _TOLERANCE * target and got < (1 + _TOLERANCE) * wanted):
             raise InputError(
@@ -123,13 +132,20 @@ def _each(value: float | Sequence[float], layers: int) -> Sequence[float]:
     return several if len(several) != 1 else [*several] * layers
 
 
-def _with_share(events: SpikeEvents, noise: Tensor, share: float) -> Tensor:
-    """Weights m + noise, with the smallest m (out,) that brings the causal share down to ``share``."""
-    inputs, outputs = noise.shape
-    low, high = (noise.new_full((outputs,), bound / inputs) for bound in (_FLOOR, _CEILING))
+def _with_share(events: SpikeEvents, noise: Tensor, share: float, living: Tensor | None) -> Tensor:
+    """Weights m + noise, with the smallest m (out,) that brings the causal share down to ``share``.
+
+    Where ``living`` (in, out) is 0 they are 0.
+    """
+    inputs = noise.new_full(noise.shape[1:], noise.shape[0]) if living is None else living.sum(0).clamp_min(1)
+    low, high = ((bound / inputs.double()).to(noise.dtype) for bound in (_FLOOR, _CEILING))
+
+    def weights(m: Tensor) -> Tensor:
+        return m + noise if living is None else m * living + noise
+
     for _ in range(_STEPS[0]):
         middle = (low * high).sqrt()
-        _, count, _ = ops.first_spike(events, middle + noise)
+        _, count, _ = ops.first_spike(events, weights(middle))
         late = torch.where(count == 0, 1.0, causal_share(events, count)).mean(0) > share
         low, high = torch.where(late, middle, low), torch.where(late, high, middle)
-    return high + noise
+    return weights(high)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from .. import ops, rules
-from ..errors import InputError
+from ..errors import InputError, RunWarning
 from ..events import SpikeEvents
 from ..names import FEEDBACK
+from ..ops import eager
 from . import pathways
+from .held import change, current
 
 __all__ = ["FEEDBACK", "ShiftLinear", "shift_layers"]
 
@@ -48,18 +51,27 @@ class ShiftLinear(nn.Module):
         device, dtype: of the parameters; float32 or float64.
         members: None, or the number of networks that train side by side as one tensor (an ensemble): parameters,
             inputs and outputs then have it as their first dimension. ``generator`` may be a sequence, one for each.
+        delay_tau: axonal delay at the start, in units of τ: 0 or more, one for all neurons or (out,) of them.
+        published_delays: do not warn where a delay factor is below 1, as in the published scripts. Otherwise the first
+            forward pass on the CPU with such a factor warns (:class:`shiftlearn.errors.RunWarning`).
 
     Attributes:
         shift: (in, out) Parameter, the shifting timings e_ts.
-        delay: (out,) Parameter, the passing times e_tp as factors on z; 1 at the start.
+        delay: (out,) Parameter, the passing times e_tp as factors on z, exp(delay / τ); exp(delay_tau) at the start. A
+            factor below 1 delivers a spike before it was fired.
 
     Raises:
-        InputError: a size below 1, an unknown rule or feedback, an ``init_scale`` that is not positive.
+        InputError: a size below 1, an unknown rule or feedback, an ``init_scale`` that is not positive, a ``delay_tau``
+            below 0 or with a factor that is not finite.
     """
 
     shift: nn.Parameter
     delay: nn.Parameter
     feedback_weight: Tensor | None
+    delay_tau: float | Sequence[float] | Tensor
+    published_delays: bool
+    _seen: tuple[int, int] | None = None  # address and version of the delays that were last looked at
+    _warned = False
 
     def __init__(
         self,
@@ -73,6 +85,8 @@ class ShiftLinear(nn.Module):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         members: int | None = None,
+        delay_tau: float | Sequence[float] | Tensor = 0.0,
+        published_delays: bool = False,
     ) -> None:
         super().__init__()
         require_integers(in_features=in_features, out_features=out_features, members=1 if members is None else members)
@@ -88,20 +102,45 @@ class ShiftLinear(nn.Module):
         empty = torch.empty(*lead, in_features, out_features, device=device, dtype=dtype)
         self.shift = nn.Parameter(empty)
         self.delay = nn.Parameter(torch.empty(*lead, out_features, device=device, dtype=dtype))
+        self.delay_tau, self.published_delays = delay_tau, published_delays
+        _require_delays(delay_tau, self.delay)
         matrix = torch.empty_like(empty) if has_matrix else None
         self.register_buffer("feedback_weight", matrix)
         self.reset_parameters(generator)
 
     @torch.no_grad()
     def reset_parameters(self, generator: torch.Generator | Sequence[torch.Generator] | None = None) -> None:
-        """Draw the weights and the feedback matrix anew and set the delays to 1."""
-        bound = self.init_scale / self.in_features
-        self.delay.fill_(1)
-        drawn = [self.shift] if self.feedback_weight is None else [self.shift, self.feedback_weight]
+        """Draw the weights and the feedback matrix anew and set the delays to what they were at the start."""
         if not (generator is None or isinstance(generator, torch.Generator)) and len(generator) != self.members:
             raise InputError(f"generator must be one, or one for each of {self.members} members, got {len(generator)}")
-        for matrix in drawn:
-            draw(matrix, bound, generator)
+        bound = self.init_scale / self.in_features
+        change(self, "shift", lambda shift, _: draw(shift, bound, generator))
+        change(self, "delay", lambda delay, _: delay.copy_(_factors(self.delay_tau)))
+        if self.feedback_weight is not None:
+            draw(self.feedback_weight, bound, generator)
+
+    def look_at_delays(self) -> None:
+        """Warn once of a delay factor below 1, unless ``published_delays``; only on the CPU, where one can look."""
+        if self.published_delays or self._warned or not eager.plain(self.delay):
+            return
+        if self._seen == (seen := _state(self.delay)):
+            return
+        self._seen = seen
+        if 0 < (least := self.delay.detach().min().item()) < 1:  # one of 0 or less is an error
+            self._warned = True
+            warnings.warn(
+                f"delay of {self} holds the factor {least:g}, below 1: a spike arrives before it was fired. A delay in "
+                "units of tau is given as delay_tau=…, its factor is exp(delay_tau); after an optimizer's step "
+                "shiftlearn.nn.constrain keeps factors at 1 or more; published_delays=True says that it is wanted",
+                RunWarning,
+                stacklevel=5,
+            )
+
+    def project_delays(self) -> None:
+        """Set delay factors below 1 to 1."""
+        change(self, "delay", lambda delay, _: delay.clamp_(min=1))
+        if eager.plain(self.delay):  # and need not be looked at
+            self._seen = _state(self.delay)
 
     def forward(self, z: Tensor | SpikeEvents) -> Tensor:
         """Spike times of the neurons.
@@ -113,6 +152,7 @@ class ShiftLinear(nn.Module):
         Returns:
             (batch, out) of z, inf for a silent neuron. Its backward leaves the rule's adjustments in ``.grad``.
         """
+        self.look_at_delays()
         matrix = pathways.matrix(self.feedback, self.shift, self.feedback_weight)
         if self.feedback == "none" and isinstance(z, Tensor):
             z = z.detach()
@@ -129,11 +169,30 @@ class ShiftLinear(nn.Module):
         """
         if self.feedback != "aligning" or self.feedback_weight is None:
             raise InputError(f"feedback must be 'aligning' to be aligned, got {self.feedback!r}")
-        self.feedback_weight.sub_(before).mul_(keep).add_(self.shift)
+        self.feedback_weight.sub_(before).mul_(keep).add_(current(self, "shift"))
 
     def extra_repr(self) -> str:
         members = "" if self.members is None else f", members={self.members}"
         return f"{self.in_features}, {self.out_features}, rule={self.rule!r}, feedback={self.feedback!r}{members}"
+
+
+def _state(x: Tensor) -> tuple[int, int]:
+    """What changes when a tensor's values do, but for what is done to them through ``x.data``."""
+    return x.data_ptr(), 0 if x.is_inference() else x._version
+
+
+def _factors(delay_tau: float | Sequence[float] | Tensor) -> Tensor:
+    return torch.as_tensor(delay_tau, dtype=torch.float64, device="cpu").exp()
+
+
+def _require_delays(delay_tau: float | Sequence[float] | Tensor, delay: Tensor) -> None:
+    factors = _factors(delay_tau)
+    if factors.shape not in ((), delay.shape[-1:]):
+        raise InputError(f"delay_tau must be one number, or {delay.shape[-1]}, got {tuple(factors.shape)}")
+    if not ((factors >= 1) & (factors < torch.finfo(delay.dtype).max)).all():
+        raise InputError(
+            f"delay_tau must be 0 or more, in units of tau, and exp(delay_tau) a {delay.dtype}, got {delay_tau}"
+        )
 
 
 def shift_layers(network: nn.Module) -> list[ShiftLinear]:

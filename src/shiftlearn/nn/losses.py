@@ -18,6 +18,8 @@ from ..distributed import Shard
 from ..errors import InputError, unknown_name
 from ..names import BASELINES, READOUTS
 from ..ops import eager
+from ..ops.checks import widened
+from ..ops.derivatives import FirstOrder, vmapped
 from ..ops.reference import check_classes
 
 __all__ = ["FirstSpikeCrossEntropy", "RewardLoss", "SoftmaxTargetError", "first_to_fire", "spike_time_scores"]
@@ -55,7 +57,9 @@ def _read(z: Tensor, horizon: float, readout: str) -> tuple[Tensor, float]:
     return (z.log(), math.log(horizon)) if _in_time(readout) else (z, horizon)
 
 
-def _check(z: Tensor, target: Tensor, weight: Tensor | None) -> None:
+def _checked(z: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Spike times and weights that fit, in float32 under autocast."""
+    z, weight = widened(z), None if weight is None else widened(weight)
     if z.ndim != 2 or target.shape != z.shape[:1]:
         raise InputError(f"z must be (batch, classes) and target (batch,), got {tuple(z.shape)}, {tuple(target.shape)}")
     if z.dtype not in (torch.float32, torch.float64):
@@ -66,6 +70,7 @@ def _check(z: Tensor, target: Tensor, weight: Tensor | None) -> None:
         raise InputError(
             f"weight must be {tuple(target.shape)} of {z.dtype}, got {tuple(weight.shape)} of {weight.dtype}"
         )
+    return z, weight
 
 
 def _check_settings(beta: float, horizon: float, reduction: str, readout: str = "z") -> None:
@@ -111,7 +116,7 @@ class FirstSpikeCrossEntropy(nn.Module):
 
     def forward(self, z: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         """Scalar loss of (batch, classes) spike times for (batch,) class indices; ``weight`` (batch,) is each row's."""
-        _check(z, target, weight)
+        z, weight = _checked(z, target, weight)
         z, horizon = _read(z, self.horizon, self.readout)
         among = max(z.shape[0], 1) if self.reduction == "mean" else 1
         settings = self.beta, self.label_smoothing, horizon
@@ -121,7 +126,7 @@ class FirstSpikeCrossEntropy(nn.Module):
             loss: Tensor = eager.CrossEntropy.apply(z, target.long(), among, *settings)  # type: ignore[no-untyped-call]
             return loss
         else:
-            rows = _CrossEntropy.apply(z, target.long(), *settings)  # type: ignore[no-untyped-call]
+            rows, _ = torch.ops.shiftlearn.cross_entropy(z, target.long(), *settings)
         return (rows if weight is None else rows * weight).sum() / among
 
     def _ordinal(self, z: Tensor, target: Tensor) -> Tensor:
@@ -130,21 +135,6 @@ class FirstSpikeCrossEntropy(nn.Module):
         wanted = torch.softmax((distance / self.ordinal).square().to(z.dtype) / -2, -1)
         wanted = (1 - self.label_smoothing) * wanted + self.label_smoothing / z.shape[1]
         return -(wanted * torch.log_softmax(-self.beta * z, -1)).sum(-1)
-
-
-class _CrossEntropy(torch.autograd.Function):
-    """Of every row."""
-
-    @staticmethod
-    def forward(ctx: Any, z: Tensor, target: Tensor, *settings: float) -> Tensor:
-        loss: Tensor
-        loss, error = torch.ops.shiftlearn.cross_entropy(z, target, *settings)
-        ctx.save_for_backward(error)
-        return loss
-
-    @staticmethod
-    def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor | None, ...]:
-        return grad[0][:, None] * ctx.saved_tensors[0], *[None] * 4
 
 
 class RewardLoss(nn.Module):
@@ -198,7 +188,12 @@ class RewardLoss(nn.Module):
 
         ``shard`` says which part of a batch the rows are, of which other processes hold the rest; None: all of it.
         """
-        _check(z, target, weight)
+        if vmapped():
+            raise NotImplementedError(
+                "RewardLoss draws one guess for each row of a batch, which torch.func.vmap (and jacfwd and hessian, "
+                "which use it) cannot take apart: call it once, with all rows"
+            )
+        z, weight = _checked(z, target, weight)
         check_classes(target, z.shape[1])
         shard = shard or Shard(len(z))
         log_p = torch.log_softmax(-self.beta * _heard(*_read(z, self.horizon, self.readout)), -1)
@@ -236,29 +231,33 @@ class SoftmaxTargetError(nn.Module):
 
     def forward(self, z: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         """Scalar loss of (batch, classes) spike times for (batch,) class indices; ``weight`` (batch,) is each row's."""
-        _check(z, target, weight)
+        z, weight = _checked(z, target, weight)
         check_classes(target, z.shape[1])
         wanted = torch.full_like(z, 0.99).scatter(1, target.long()[:, None], 0.01)
         wanted = torch.softmax(torch.exp(wanted), -1)
         scale = 1.0 if self.reduction == "sum" else 1.0 / max(z.shape[0], 1)
-        loss: Tensor = _PublishedError.apply(  # type: ignore[no-untyped-call]
-            _heard(z, self.horizon), wanted, weight, scale
-        )
+        loss: Tensor
+        loss, _ = _PublishedError.apply(_heard(z, self.horizon), wanted, weight, scale)  # type: ignore[no-untyped-call]
         return loss
 
 
-class _PublishedError(torch.autograd.Function):
+class _PublishedError(FirstOrder):
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, z: Tensor, wanted: Tensor, weight: Tensor | None, scale: float) -> Tensor:
+    def forward(z: Tensor, wanted: Tensor, weight: Tensor | None, scale: float) -> tuple[Tensor, Tensor]:
         error = torch.softmax(z, -1) - wanted
         squares = error.square()
         if weight is not None:
             squares, error = squares * weight[:, None], error * weight[:, None]
-        ctx.save_for_backward(error)
-        ctx.scale = scale
-        return squares.sum() * scale
+        return squares.sum() * scale, error
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        ctx.mark_non_differentiable(output[1])
+        ctx.save_for_backward(output[1], inputs[0])
+        ctx.scale = inputs[3]
 
     @staticmethod
     def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor | None, ...]:
-        (error,) = ctx.saved_tensors
-        return grad[0] * ctx.scale * error, None, None, None
+        return grad[0] * ctx.scale * ctx.saved_tensors[0], None, None, None

@@ -1,7 +1,8 @@
 """The operations: sort, first spike, plasticity, feedback, and ``fire``, the one differentiable op.
 
 These faces take :class:`~shiftlearn.SpikeEvents` and check shapes; the torch ops that they call are in
-:mod:`.registry`. None but ``fire`` has a gradient.
+:mod:`.registry`. Only ``fire`` has a gradient, and no second one: a backward pass through anything else raises
+NotImplementedError. Under torch.autocast they take half precision too and compute in float32.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ..errors import InputError
 from ..events import SpikeEvents
 from . import eager
 from . import registry as registry
+from .checks import widened
 
 __all__ = [
     "feedback",
@@ -41,6 +43,7 @@ def sort_spikes(z: Tensor) -> SpikeEvents:
         InputError: ``z`` has fewer than two dimensions, another dtype than float32 or float64, or (on the CPU)
             holds NaN or a value that is not positive.
     """
+    z = widened(z)
     _check_dense(z)
     times, channel, offsets, rest = _ops.sort_spikes(z.detach())
     return SpikeEvents._of(times, channel, offsets, z.shape[-1], rest)
@@ -119,6 +122,7 @@ def first_spike(events: SpikeEvents, shift: Tensor) -> tuple[Tensor, Tensor, Ten
           for a silent neuron. Inputs that are tied exactly are in or out together.
         * drive, Σ_C w − 1, the slope dV/d(t/τ) at the crossing; 0 for a silent neuron.
     """
+    shift = widened(shift)
     _check_weight("shift", shift, events)
     u, count, drive = _ops.first_spike(*_tensors(events), shift)
     return u, count, drive
@@ -129,6 +133,7 @@ def plasticity(events: SpikeEvents, count: Tensor, a: Tensor, c: Tensor) -> Tens
 
     ``count`` is what :func:`first_spike` gives: tied inputs are in C together, or none of them is.
     """
+    a, c = widened(a), widened(c)
     _check_counts(events, count, a=a, c=c)
     result: Tensor = _ops.plasticity(*_tensors(events), count, a, c, events.num_channels)
     return result
@@ -136,6 +141,7 @@ def plasticity(events: SpikeEvents, count: Tensor, a: Tensor, c: Tensor) -> Tens
 
 def feedback(events: SpikeEvents, count: Tensor, f: Tensor, weight: Tensor) -> Tensor:
     """What every input receives, Σ_j f_bj w_ij [i ∈ C_bj], shape (batch, in); count and f are (batch, out)."""
+    f, weight = widened(f), widened(weight)
     _check_weight("weight", weight, events)
     _check_counts(events, count, f=f)
     if f.shape[-1] != weight.shape[-1] or f.shape[:-2] != weight.shape[:-2]:
@@ -176,6 +182,7 @@ def fire(
         raise InputError(f"min_drive must be 0 or more, got {min_drive}")
     if shift.ndim < 2:
         raise InputError(f"shift must have shape (in, out), got {tuple(shift.shape)}")
+    shift, delay, feedback = widened(shift), widened(delay), None if feedback is None else widened(feedback)
     if isinstance(inputs, SpikeEvents):
         _check_weight("shift", shift, inputs)
         events: tuple[Tensor, Tensor, Tensor, Tensor] | None = _tensors(inputs)
@@ -185,10 +192,12 @@ def fire(
     else:
         if dense is not None:
             raise InputError("dense must be None where inputs are a tensor, which then receives the gradient itself")
+        inputs = widened(inputs)
         _check_dense(inputs)
         if inputs.shape[-1] != shift.shape[-2] or inputs.shape[:-2] != shift.shape[:-2]:
-            raise InputError(f"z must have shape (*{tuple(shift.shape[:-2])}, batch, {shift.shape[-2]}), "
-                             f"got {tuple(inputs.shape)}")  # fmt: skip
+            *lead, wanted, _ = shift.shape
+            expected = ", ".join(map(str, (*lead, "batch", wanted)))
+            raise InputError(f"z must have shape ({expected}), got {tuple(inputs.shape)}")
         _check_like("shift", shift, inputs)
         dense, events = inputs, None
     if delay.shape != (*shift.shape[:-2], shift.shape[-1]):

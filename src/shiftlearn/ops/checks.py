@@ -19,6 +19,16 @@ DEBUG = os.environ.get("SHIFTLEARN_DEBUG", "") not in ("", "0")
 FLOATS = (torch.float32, torch.float64)
 
 
+def autocast(x: Tensor) -> bool:
+    """Whether torch.autocast is on for the device of ``x``."""
+    return torch.amp.is_autocast_available(x.device.type) and torch.is_autocast_enabled(x.device.type)
+
+
+def widened(x: Tensor) -> Tensor:
+    """Half precision as float32 under autocast, as what a torch.nn.Linear passes on there; else ``x`` itself."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) and autocast(x) else x
+
+
 def looks_at(x: Tensor) -> bool:
     """Whether the values of ``x`` are looked at."""
     return x.device.type == "cpu" or DEBUG

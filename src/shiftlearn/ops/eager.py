@@ -14,10 +14,12 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 from torch._C import _functorch
+from torch.autograd import forward_ad
 from torch.nn import Parameter
 
 from .. import rules
 from . import checks, reference
+from .derivatives import FirstOrder, transformed
 from .registry import cpu
 
 if cpu is not None:
@@ -28,11 +30,18 @@ _FINE, _NOT_WELL_FORMED, _NOT_POSITIVE = -1, -2, -3  # what a kernel tells; or t
 _NONE_GIVEN = None, None, None, None
 
 
-def serves(*tensors: Tensor | None) -> bool:
-    """Whether nobody but autograd has to see what is done with these tensors."""
-    if cpu is None or checks.DEBUG or torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
+def plain(*tensors: Tensor | None) -> bool:
+    """True for tensors on the CPU that nobody traces or wraps: what they hold can be looked at, and is all there is."""
+    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
+        return False
+    if transformed() or forward_ad._current_level >= 0:
         return False
     return all(x is None or (type(x) in (Tensor, Parameter) and x.device.type == "cpu") for x in tensors)
+
+
+def serves(*tensors: Tensor | None) -> bool:
+    """Whether nobody but autograd has to see what is done with these tensors."""
+    return cpu is not None and not checks.DEBUG and plain(*tensors)
 
 
 def fire(
@@ -78,7 +87,7 @@ def _forward(
     return z_out, trace
 
 
-class Fire(torch.autograd.Function):
+class Fire(FirstOrder):
     """:func:`fire` and its way back."""
 
     @staticmethod
@@ -86,7 +95,7 @@ class Fire(torch.autograd.Function):
         dense, events, shift, delay, feedback, rule, min_drive = given
         z_out, trace = _forward(dense, events, shift, delay, keep=True)
         ctx.settings = kernels.RULES.index(rules.get(rule)), min_drive
-        ctx.save_for_backward(trace, None if events else dense, shift, delay, feedback, *(events or ()))
+        ctx.save_for_backward(trace, dense, shift, delay, feedback, *(events or ()))
         return z_out
 
     @staticmethod
@@ -98,7 +107,15 @@ class Fire(torch.autograd.Function):
         back: Any = torch.ops.shiftlearn.go_back if several else _go_back
         weight = shift if feedback is None else feedback
         to_input, to_shift, to_delay = back(
-            delta, trace, dense, shift, delay, weight, *(events or _NONE_GIVEN), *ctx.settings, *wanted
+            delta,
+            trace,
+            None if events else dense,
+            shift,
+            delay,
+            weight,
+            *(events or _NONE_GIVEN),
+            *ctx.settings,
+            *wanted,
         )
         results = to_input if wanted[0] else None, to_shift if wanted[1] else None
         return results[0], None, results[1], to_delay, None, None, None
@@ -159,7 +176,7 @@ def _refuse(told: int, dense: Tensor | None, events: Sequence[Tensor] | None, de
     raise AssertionError(f"a kernel refused its input ({told}), in which nothing is wrong")
 
 
-class CrossEntropy(torch.autograd.Function):
+class CrossEntropy(FirstOrder):
     """Of the op of that name, the rows' losses together, divided by ``among``."""
 
     @staticmethod
@@ -171,6 +188,7 @@ class CrossEntropy(torch.autograd.Function):
         if kernels.run("loss_of_all", z.dtype, given, [loss, error], *z.shape) >= 0:
             reference.check_classes(target, z.shape[1])
         ctx.save_for_backward(error)
+        ctx.inputs = (z,)
         return loss
 
     @staticmethod

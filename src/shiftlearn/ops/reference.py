@@ -18,6 +18,7 @@ from .. import rules
 from ..errors import InputError
 from . import checks
 from .checks import looks_at
+from .derivatives import unwrapped
 
 THRESHOLD = 1.0
 
@@ -48,6 +49,12 @@ def sort_windows(images: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor, Ten
     checks.sort_windows(images, size)
     windows = images.unfold(2, size, 1).unfold(3, size, 1).permute(0, 2, 3, 1, 4, 5)
     return sort_spikes(windows.reshape(math.prod(windows.shape[:3]), images.shape[1] * size**2))
+
+
+def windows(images: Tensor, size: int) -> Tensor:
+    """Stands for the windows of images, (windows, inputs), without holding them; its values mean nothing."""
+    batch, channels, rows, columns = images.shape
+    return images.new_empty(1).expand(batch * (rows - size + 1) * (columns - size + 1), channels * size**2)
 
 
 def sum_windows(values: Tensor, shape: Sequence[int], size: int) -> Tensor:
@@ -227,6 +234,7 @@ def check_classes(target: Tensor, classes: int) -> None:
     """InputError unless all of ``target`` lie in 0 … classes − 1; not looked at where that would wait for a device."""
     if not looks_at(target):
         return
+    target = unwrapped(target)
     outside = (target < 0) | (target >= classes)
     if outside.any():
         raise InputError(f"target must hold classes from 0 to {classes - 1}, got {target[outside][0].item()}")

@@ -11,7 +11,7 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from torch import Tensor
 from .. import rules
 from ..errors import InputError
 from . import build, reference
+from .derivatives import FirstOrder
 
 WHY_NO_KERNELS = build.why_no_kernels()
 if WHY_NO_KERNELS is None:
@@ -87,10 +88,30 @@ def _define(name: str, schema: str, fake: Callable[..., Any]) -> None:
     torch.library.define(f"shiftlearn::{name}", schema)
     torch.library.impl(f"shiftlearn::{name}", "default", getattr(reference, name))
     torch.library.register_fake(f"shiftlearn::{name}", fake)
-    if cpu is not None:
+    if hasattr(cpu, name):
         torch.library.impl(f"shiftlearn::{name}", "cpu", getattr(cpu, name))
-    if not name.endswith("_windows"):  # which are ordinary torch on a GPU
+    if not name.endswith("windows"):  # which are ordinary torch on a GPU
         torch.library.impl(f"shiftlearn::{name}", "cuda", _on_gpu(name, getattr(reference, name)))
+    _under_transforms(name)
+
+
+def _under_transforms(name: str) -> None:
+    """Under torch.func.vmap an op takes one after the other; under autocast it computes in float32."""
+    op = getattr(_ops, name).default
+
+    def one_by_one(info: Any, in_dims: Sequence[int | None], *args: Any) -> tuple[Any, Any]:
+        batched = [isinstance(d, int) for d in in_dims]
+        results = [
+            op(*(x.select(d, k) if several else x for x, d, several in zip(args, in_dims, batched, strict=True)))
+            for k in range(info.batch_size)
+        ]
+        if isinstance(results[0], Tensor):
+            return torch.stack(results), 0
+        return tuple(torch.stack(several) for several in zip(*results, strict=True)), (0,) * len(results[0])
+
+    torch.library.register_vmap(f"shiftlearn::{name}", one_by_one)
+    for device in ("cpu", "cuda"):
+        torch.library.register_autocast(f"shiftlearn::{name}", device, torch.float32)
 
 
 def _fake_sort_spikes(z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -143,6 +164,7 @@ def _fake_cross_entropy(
 
 _define("sort_spikes", "(Tensor z) -> (Tensor, Tensor, Tensor, Tensor)", _fake_sort_spikes)
 _define("sort_windows", "(Tensor images, SymInt size) -> (Tensor, Tensor, Tensor, Tensor)", _fake_sort_windows)
+_define("windows", "(Tensor images, SymInt size) -> Tensor", reference.windows)
 _define("sum_windows", "(Tensor values, SymInt[] shape, SymInt size) -> Tensor", _fake_sum_windows)
 _define("first_spike", f"({_EVENTS}, Tensor shift) -> (Tensor, Tensor, Tensor)", _fake_first_spike)
 _define(
@@ -225,21 +247,68 @@ def _fake_adjustments(*args: Any) -> tuple[Tensor, Tensor, Tensor]:
     return heard, u.new_empty(shift.shape if to_shift else 0), torch.empty_like(delay)
 
 
-class _Fire(torch.autograd.Function):
+class _NoDerivative(FirstOrder):
+    """An op without a gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, name: str, *inputs: Any) -> Any:
+        ctx.name = name
+        with torch._C._AutoDispatchBelowAutograd():
+            return getattr(_ops, name)(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, *_: Tensor) -> NoReturn:
+        raise NotImplementedError(f"ops.{ctx.name} has no gradient; ops.fire, which the layers call, has one")
+
+
+class _Windows(FirstOrder):
+    """What the windows receive, their images get."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, size: int) -> Tensor:
+        ctx.shape, ctx.size = images.shape, size
+        ctx.inputs = (images,)
+        with torch._C._AutoDispatchBelowAutograd():
+            result: Tensor = _ops.windows(images, size)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *received: Tensor) -> tuple[Tensor, None]:
+        return _ops.sum_windows(received[0], ctx.shape, ctx.size), None
+
+
+class _CrossEntropy(FirstOrder):
+    """Of every row."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+        with torch._C._AutoDispatchBelowAutograd():
+            loss, error = _ops.cross_entropy(z, *rest)
+        ctx.mark_non_differentiable(error)
+        ctx.save_for_backward(error)
+        ctx.inputs = (z,)
+        return loss, error
+
+    @staticmethod
+    def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor | None, ...]:
+        return grad[0][:, None] * ctx.saved_tensors[0], *[None] * 4
+
+
+class _Fire(FirstOrder):
     """The rule as a backward pass. (torch.library.register_autograd costs several times as much per call.)"""
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, ...]:
         with torch._C._AutoDispatchBelowAutograd():
             z_out, u, count, drive = _ops.fire(*inputs)
-        _, z, channel, offsets, rest, shift, delay, feedback, ctx.rule, ctx.min_drive = inputs
+        dense, z, channel, offsets, rest, shift, delay, feedback, ctx.rule, ctx.min_drive = inputs
         ctx.mark_non_differentiable(u, count, drive)
-        ctx.save_for_backward(z, channel, offsets, rest, shift, delay, feedback, u, count, drive)
+        ctx.save_for_backward(dense, z, channel, offsets, rest, shift, delay, feedback, u, count, drive)
         return z_out, u, count, drive
 
     @staticmethod
     def backward(ctx: Any, *deltas: Tensor) -> tuple[Any, ...]:
-        z, channel, offsets, rest, shift, delay, weight, u, count, drive = ctx.saved_tensors
+        _, z, channel, offsets, rest, shift, delay, weight, u, count, drive = ctx.saved_tensors
         wanted = ctx.needs_input_grad[0], ctx.needs_input_grad[5]
         settings = shift, delay, weight, ctx.rule, ctx.min_drive
         to_input, to_shift, to_delay = _ops.adjustments(
@@ -256,7 +325,10 @@ torch.library.define(
 )
 torch.library.impl("shiftlearn::fire", "default", _fire)
 torch.library.register_fake("shiftlearn::fire", _fake_fire)
-torch.library.impl("shiftlearn::fire", "Autograd", _Fire.apply)
+for name, function in (("fire", _Fire), ("windows", _Windows), ("cross_entropy", _CrossEntropy)):
+    torch.library.impl(f"shiftlearn::{name}", "Autograd", function.of_op)
+for name in ("first_spike", "plasticity", "feedback", "sum_windows"):
+    torch.library.impl(f"shiftlearn::{name}", "Autograd", functools.partial(_NoDerivative.of_op, name))
 torch.library.define(
     "shiftlearn::adjustments",
     f"({_EVENTS}, Tensor count, Tensor delta, Tensor u, Tensor drive, Tensor shift, Tensor delay, Tensor? weight,"
@@ -269,4 +341,6 @@ if cpu is not None:
     torch.library.impl("shiftlearn::adjustments", "cpu", _adjustments_on_cpu)
 torch.library.impl("shiftlearn::fire", "cuda", _on_gpu("fire", _fire))
 torch.library.impl("shiftlearn::adjustments", "cuda", _on_gpu("adjustments", _adjustments))
+_under_transforms("fire")
+_under_transforms("adjustments")
 sort_levels_on_gpu = _on_gpu("sort_levels", lambda levels, of_level: reference.sort_spikes(of_level[levels.long()]))

@@ -13,6 +13,7 @@ from .. import tasks
 from ..errors import InputError
 from ..model import Model
 from ..nn import ShiftLinear, shift_layers
+from ..nn.conv import fully_connected
 from ..recipes import Recipe
 from ..recipes.description import describe
 from .bundle import bundle
@@ -110,7 +111,7 @@ def require_images(model: Model) -> Pictures:
     kind = f"the playground shows fully connected networks of {', '.join(_PICTURES)}"
     if recipe.dataset not in _PICTURES:
         raise InputError(f"{kind}; this one is of {recipe.dataset}")
-    if recipe.maps or not all(type(layer) is ShiftLinear for layer in model.network):
+    if recipe.maps or not all(fully_connected(layer) for layer in model.network):
         raise InputError(f"{kind}; this one has convolutions (maps = {list(recipe.maps)})")
     if recipe.preprocess != "none" or recipe.coding not in _CODINGS:
         raise InputError(

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..model import Model
 from ..nn import ShiftLinear, shift_layers
+from ..nn.held import replace
 
 __all__ = ["LEVELS", "Quantised", "dequantised", "quantise"]
 
@@ -44,11 +45,10 @@ def quantise(layer: ShiftLinear) -> Quantised:
     return Quantised(levels, scale, layer.delay.detach().double().cpu())
 
 
-@torch.no_grad()
 def dequantised(model: Model, dtype: torch.dtype = torch.float32) -> Model:
     """The same model with the weights that the page has; exactly those of the page in float64."""
     model = copy.deepcopy(model)
     model.network.to(dtype)
     for layer in shift_layers(model.network):
-        layer.shift.copy_(quantise(layer).weight())
+        replace(layer, "shift", quantise(layer).weight())
     return model
