@@ -260,6 +260,15 @@ def test_partial_fit_learns_in_chunks_and_clips_what_lies_outside() -> None:
     assert np.array_equal(far, farther)
 
 
+def test_a_pickled_model_goes_on_as_the_original() -> None:
+    x, y = IRIS
+    model = small(homeostasis=3.0, feedback="aligning").partial_fit(x, y, classes=[0, 1, 2])
+    copied = pickle.loads(pickle.dumps(model))
+    for one in (model, copied):
+        one.partial_fit(x, y).partial_fit(x, y)
+    assert np.array_equal(model.predict_proba(x), copied.predict_proba(x))
+
+
 def test_a_failed_first_partial_fit_leaves_no_trace() -> None:
     x, y = IRIS
     model = small()

@@ -16,12 +16,12 @@ from .errors import InputError
 from .events import SpikeEvents
 from .health import require_finite
 from .nn import (
+    Constraints,
     FirstSpikeCrossEntropy,
     Homeostasis,
     RewardLoss,
     SoftmaxTargetError,
     SpikeNoise,
-    constrain,
     shift_layers,
 )
 from .recipes import Recipe
@@ -85,7 +85,8 @@ class Learner:
         )
         # Nothing is sent to the inputs of the network, so the first layer's matrix is of no use.
         aligning = [layer for layer in layers[1:] if layer.feedback == "aligning"]
-        self.constraints = constrain(self.optimizer, network, homeostasis, recipe.project_delays, aligning)
+        # Called here and not by hooks, which a pickled optimizer loses.
+        self.constraints = Constraints(self.optimizer, network, homeostasis, recipe.project_delays, aligning)
         self.average: AveragedModel | None = None
         self.state: nn.Module = network
         if recipe.averaging:
@@ -162,7 +163,9 @@ class Learner:
         self.optimizer.zero_grad()
         # World.parallel averages over the processes what here is to be summed.
         (loss * shard.world.size if self.recipe.loss == "published" else loss / (size / shard.world.size)).backward()
+        self.constraints.before_step()
         self.optimizer.step()
+        self.constraints.after_step()
         if self.average:
             self.average.update_parameters(self.network)
         return loss.detach() / size, z.detach()

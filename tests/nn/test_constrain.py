@@ -127,6 +127,13 @@ def test_aligning_feedback_follows_the_weights() -> None:
     learn(model, optimizer, steps=20)
     for layer, gap in zip(model, gaps, strict=True):
         torch.testing.assert_close(layer.feedback_weight - layer.shift.detach(), 0.97**20 * gap, rtol=1e-3, atol=1e-5)
+    # The groups that a checkpoint brings are new ones, and so are their rates.
+    optimizer.load_state_dict(optimizer.state_dict())
+    optimizer.param_groups[0]["lr"] = 0.02
+    gaps = [layer.feedback_weight - layer.shift.detach() for layer in model]
+    learn(model, optimizer, steps=1)
+    for layer, gap in zip(model, gaps, strict=True):
+        torch.testing.assert_close(layer.feedback_weight - layer.shift.detach(), 0.94 * gap, rtol=1e-3, atol=1e-5)
     matrix = model[0].feedback_weight.clone()
     one = torch.optim.AdamW(model.parameters(), lr=0.01)
     constrain(one, model, aligning=[model[1]])

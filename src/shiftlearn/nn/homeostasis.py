@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
+from torch.utils.hooks import RemovableHandle
 
 from ..errors import InputError
 from .held import change, current, holders
@@ -68,10 +68,12 @@ def project_delays(model: nn.Module) -> None:
 
 
 class Constraints:
-    """What :func:`constrain` has put on an optimizer.
+    """What surrounds each step of an optimizer: :meth:`before_step` and :meth:`after_step`.
+
+    :func:`constrain` lets the optimizer call them itself; its arguments are those of :func:`constrain`.
 
     Attributes:
-        homeostasis: the Homeostasis that it calls, None for none.
+        homeostasis: the Homeostasis that they call, None for none.
     """
 
     def __init__(
@@ -83,33 +85,40 @@ class Constraints:
         aligning: Sequence[ShiftLinear],
     ) -> None:
         self.homeostasis, self._network, self._project = homeostasis, network, project
+        self._optimizer = optimizer
         self._aligning = [(_group_of(layer, optimizer), layer) for layer in aligning]
         self._before: list[Tensor] = []
-        self._handles = [optimizer.register_step_post_hook(self._after_step)]
-        if self._aligning:
-            self._handles.append(optimizer.register_step_pre_hook(self._before_step))
+        self._handles: list[RemovableHandle] = []
+
+    def install(self) -> None:
+        """Let the optimizer call them. A copy of the optimizer, as pickle makes it, does not."""
+        self._handles.append(self._optimizer.register_step_pre_hook(lambda *_: self.before_step()))
+        self._handles.append(self._optimizer.register_step_post_hook(lambda *_: self.after_step()))
 
     def remove(self) -> None:
         """Take them off the optimizer again."""
-        for handle in self._handles:
-            handle.remove()
+        while self._handles:
+            self._handles.pop().remove()
 
-    def _before_step(self, *_: Any) -> None:
+    def before_step(self) -> None:
+        """Keep the weights that feedback matrices are to follow."""
         self._before = [current(layer, "shift").detach().clone() for _, layer in self._aligning]
 
-    def _after_step(self, *_: Any) -> None:
+    def after_step(self) -> None:
+        """Homeostasis, then the projection of delays, then the alignment of feedback."""
         if self.homeostasis:
             self.homeostasis(self._network)
         if self._project:
             project_delays(self._network)
-        for (group, layer), before in zip(self._aligning, self._before, strict=True):
+        for (number, layer), before in zip(self._aligning, self._before, strict=True):
+            group = self._optimizer.param_groups[number]
             layer.align(before, 1 - group["lr"] * group.get("weight_decay", 0))
 
 
-def _group_of(layer: ShiftLinear, optimizer: Optimizer) -> dict[str, Any]:
-    """The group of an optimizer that has the weights of a layer."""
+def _group_of(layer: ShiftLinear, optimizer: Optimizer) -> int:
+    """The number of the optimizer's group that has the weights of a layer; load_state_dict makes new groups."""
     own = {id(p) for p in holders(layer, "shift")}
-    for group in optimizer.param_groups:
+    for number, group in enumerate(optimizer.param_groups):
         if own & {id(p) for p in group["params"]}:
             decoupled = group.get("decoupled_weight_decay") or (isinstance(optimizer, SGD) and not group["momentum"])
             if group.get("weight_decay") and not decoupled:
@@ -117,7 +126,7 @@ def _group_of(layer: ShiftLinear, optimizer: Optimizer) -> dict[str, Any]:
                     "weight_decay must be decoupled from the gradient (torch.optim.AdamW), or 0, where feedback is to "
                     f"follow the weights, got {group['weight_decay']} of {type(optimizer).__name__}"
                 )
-            return group
+            return number
     raise InputError(f"optimizer must have the weights of {layer}, whose feedback is to follow them")
 
 
@@ -154,4 +163,6 @@ def constrain(
         aligning = [layer for layer in shift_layers(network) if layer.feedback == "aligning"]
     if homeostasis is not None and not isinstance(homeostasis, Homeostasis):
         homeostasis = Homeostasis(homeostasis)
-    return Constraints(optimizer, network, homeostasis, project_delays, aligning)
+    constraints = Constraints(optimizer, network, homeostasis, project_delays, aligning)
+    constraints.install()
+    return constraints
