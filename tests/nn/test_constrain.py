@@ -80,7 +80,9 @@ def pruned(amount: float = 0.7, layer: type = ShiftLinear, *sizes: int) -> Shift
 # ------------------------------------------------------------------------------------------------ constrain
 
 
-@pytest.mark.parametrize("homeostasis", [1.5, [1.5, 0.0], None, Homeostasis(1.5, every=2)], ids=repr)
+@pytest.mark.parametrize(
+    "homeostasis", [1.5, [1.5, 0.0], None, Homeostasis(1.5, every=2)], ids=["one", "each", "none", "own"]
+)
 def test_constrain_is_what_one_calls_oneself(homeostasis: object) -> None:
     models = [network(), network()]
     optimizers = [torch.optim.Adam(model.parameters(), lr=0.05) for model in models]
