@@ -36,6 +36,7 @@ class Learner:
 
     Attributes:
         optimizer: Adam over the weights (one group, or one for each layer) and, as the last group, the delays.
+        constraints: what follows its steps: homeostasis, projection of the delays, alignment of feedback.
         average: the exponential average of the network, None if the recipe has none.
         state: what a checkpoint holds beside the optimizer: the network, and the average if there is one.
     """

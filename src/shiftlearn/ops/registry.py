@@ -100,6 +100,8 @@ def _under_transforms(name: str) -> None:
     op = getattr(_ops, name).default
 
     def one_by_one(info: Any, in_dims: Sequence[int | None], *args: Any) -> tuple[Any, Any]:
+        if not info.batch_size:
+            raise InputError(f"vmap must go over one or more, got a dimension of size 0 in {name}")
         batched = [isinstance(d, int) for d in in_dims]
         results = [
             op(*(x.select(d, k) if several else x for x, d, several in zip(args, in_dims, batched, strict=True)))
