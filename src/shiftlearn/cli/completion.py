@@ -63,6 +63,8 @@ def settings(incomplete: str) -> list[str]:
         "scaling": names.SCALINGS,
         "time_unit": names.TIME_UNITS,
         "header": names.HEADERS,
+        "separator": ("", "tab", "space"),
+        "encoding": ("utf-8", "utf-16", "cp1252", "latin-1"),
         "decimal": names.DECIMALS,
         "shuffle": ("true", "false"),
         "project_delays": ("true", "false"),
