@@ -97,9 +97,9 @@ def test_the_account_is_printed_once_and_stored(call, place):
         "weight numeric (decimal comma) · age text, 40 levels · kind target, 2 classes",
     ]
     warning = "column 'age' is text because of 1 of 40 cells, such as '<0.1' in line 5"
-    for options in ((), ("--folds", 2, "--no-compare")):
+    for options in ((), ("--folds", 2, "--no-compare"), ("--quiet",)):
         code, out, err = call("train", "odd.csv", *FAST, *options, "--out", "run")
-        assert (code, [out.count(line) for line in account]) == (0, [1, 1])
+        assert (code, [out.count(line) for line in account]) == (0, [0, 0] if "--quiet" in options else [1, 1])
         assert (err.count(f"shiftlearn: warning: {warning}"), len(err.splitlines())) == (1, 1)
         assert err.endswith("mend the cells, or let them count as missing: --missing '<0.1'\n")
         read = json.loads((place / "run/config.json").read_text())["read"]

@@ -28,9 +28,20 @@ class Display(Reporter, Protocol):
 
 @contextmanager
 def reporter(epochs: int) -> Iterator[Display]:
-    """The reporter that suits standard output; warnings of the run become lines on standard error."""
-    with run_warnings(), _watching(epochs) as watch:
-        yield watch
+    """The reporter that suits standard output."""
+    console = Console()
+    if not (sys.stdout.isatty() and console.is_terminal):
+        yield _Lines(console, epochs)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=10),
+        TextColumn("{task.percentage:3.0f}%"),
+        TimeRemainingColumn(compact=True),
+        TextColumn("left"),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        yield _Bar(console, epochs, progress)
 
 
 @contextmanager
@@ -48,23 +59,6 @@ def run_warnings() -> Iterator[None]:
         warnings.showwarning = show  # type: ignore[assignment]
         warnings.simplefilter("always", RunWarning)
         yield
-
-
-@contextmanager
-def _watching(epochs: int) -> Iterator[Display]:
-    console = Console()
-    if not (sys.stdout.isatty() and console.is_terminal):
-        yield _Lines(console, epochs)
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=10),
-        TextColumn("{task.percentage:3.0f}%"),
-        TimeRemainingColumn(compact=True),
-        TextColumn("left"),
-    )
-    with Progress(*columns, console=console, transient=True) as progress:
-        yield _Bar(console, epochs, progress)
 
 
 class _Lines:

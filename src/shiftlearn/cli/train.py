@@ -23,7 +23,7 @@ from ..recipes.description import describe
 from ..repeats import repeat
 from ..words import counted
 from .printing import Voice
-from .progress import reporter
+from .progress import reporter, run_warnings
 from .summary import print_summary
 
 
@@ -176,7 +176,7 @@ def _run(
         return
     assert job.claim is not None
     try:
-        with explained_memory(recipe), ExitStack() as stack:
+        with explained_memory(recipe), run_warnings(), ExitStack() as stack:
             watchers: list[training.Reporter] = []
             ready = partial(announce, voice.say)
             if voice.talks:
