@@ -233,6 +233,8 @@ def test_data_frames_of_pandas_keep_names_categories_and_missing_integers() -> N
     with pytest.raises(ValueError, match="feature names should match"):
         model.predict(table[["count", "zone", "open"]])
     assert cross_val_score(small(), table, y, cv=2).mean() > 0.9
+    unknown = table.iloc[:1].assign(zone=np.nan)  # of floats, as missing text often is
+    assert np.array_equal(model.predict_proba(unknown), model.predict_proba(table.iloc[:1].assign(zone=["no such"])))
 
 
 def test_predict_log_proba_stays_finite_where_scores_vanish() -> None:

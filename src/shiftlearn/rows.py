@@ -88,9 +88,10 @@ def read(
 
 def _column(name: str, column: Any, was_text: bool | None) -> tuple[Floats, Sequence[str] | None]:
     """A column as numbers, and what they stand for if it holds text."""
-    kind = getattr(column, "dtype", None)
-    if isinstance(kind, np.dtype) and kind.kind in "biuf":
-        return np.asarray(column, np.float64), None
+    dtype = column.dtype
+    if isinstance(dtype, np.dtype) and dtype.kind in "biuf":
+        numbers = np.asarray(column, np.float64)
+        return numbers, [] if was_text and np.isnan(numbers).all() else None
     missing = np.asarray(column.isna() if hasattr(column, "isna") else column.is_null(), bool)
     numbers = np.full(len(missing), np.nan)
     if hasattr(column, "cat") and hasattr(column.cat, "codes"):  # of pandas, whose categories need not be text
@@ -108,7 +109,7 @@ def _column(name: str, column: Any, was_text: bool | None) -> tuple[Floats, Sequ
             f"column {name!r} must hold numbers or text, got {' and '.join(sorted(k.__name__ for k in kinds))}"
         )
     texts, numbers[~missing] = np.unique(given, return_inverse=True)
-    if was_text is None and not str(kind).startswith(("Categorical", "Enum")):
+    if was_text is None and not str(dtype).startswith(("Categorical", "Enum")):
         _require_text(name, texts)
     return numbers, texts.tolist()
 

@@ -138,7 +138,7 @@ def named(rule: str | Rule) -> str:
     for name, function in _GIVEN.items():
         if function is rule:
             return name
-    name = f"given:{uuid.uuid4().hex}"
+    name = f"given:rule_{uuid.uuid4().hex}"  # of the form of a place, so that a layer takes it unknown
     remember(name, rule)
     return name
 
