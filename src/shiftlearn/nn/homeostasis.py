@@ -97,19 +97,20 @@ class Constraints:
     def _before_step(self, *_: Any) -> None:
         self._before = [current(layer, "shift").detach().clone() for _, layer in self._aligning]
 
-    def _after_step(self, *_: Any) -> None:
+    def _after_step(self, optimizer: Optimizer, *_: Any) -> None:
         if self.homeostasis:
             self.homeostasis(self._network)
         if self._project:
             project_delays(self._network)
-        for (group, layer), before in zip(self._aligning, self._before, strict=True):
+        for (number, layer), before in zip(self._aligning, self._before, strict=True):
+            group = optimizer.param_groups[number]  # which load_state_dict replaces
             layer.align(before, 1 - group["lr"] * group.get("weight_decay", 0))
 
 
-def _group_of(layer: ShiftLinear, optimizer: Optimizer) -> dict[str, Any]:
-    """The group of an optimizer that has the weights of a layer."""
+def _group_of(layer: ShiftLinear, optimizer: Optimizer) -> int:
+    """Which group of an optimizer has the weights of a layer."""
     own = {id(p) for p in holders(layer, "shift")}
-    for group in optimizer.param_groups:
+    for number, group in enumerate(optimizer.param_groups):
         if own & {id(p) for p in group["params"]}:
             decoupled = group.get("decoupled_weight_decay") or (isinstance(optimizer, SGD) and not group["momentum"])
             if group.get("weight_decay") and not decoupled:
@@ -117,7 +118,7 @@ def _group_of(layer: ShiftLinear, optimizer: Optimizer) -> dict[str, Any]:
                     "weight_decay must be decoupled from the gradient (torch.optim.AdamW), or 0, where feedback is to "
                     f"follow the weights, got {group['weight_decay']} of {type(optimizer).__name__}"
                 )
-            return group
+            return number
     raise InputError(f"optimizer must have the weights of {layer}, whose feedback is to follow them")
 
 
