@@ -124,8 +124,10 @@ def test_aligning_feedback_follows_the_weights() -> None:
     model = network("aligning")
     prune.random_unstructured(model[1], "shift", amount=0.5)
     gaps = [layer.feedback_weight - layer.shift.detach() for layer in model]
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, weight_decay=3.0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.5, weight_decay=3.0)
     constrain(optimizer, model, homeostasis=2.0)
+    optimizer.load_state_dict(optimizer.state_dict())  # replaces its groups
+    optimizer.param_groups[0]["lr"] = 0.01
     learn(model, optimizer, steps=20)
     for layer, gap in zip(model, gaps, strict=True):
         torch.testing.assert_close(layer.feedback_weight - layer.shift.detach(), 0.97**20 * gap, rtol=1e-3, atol=1e-5)
