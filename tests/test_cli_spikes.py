@@ -79,7 +79,7 @@ def test_spikes_that_are_squeezed_together(trains, call):
     wide = ("--set", "dataset=trains.npz", "--set", "tau=10")
     code, _, err = call("train", "tca-published", *wide, "--out", "run", *FAST)
     assert code == 0
-    assert "warning: trains.npz: the latest spike is at 0.9 s, 0.09 tau (tau = 10 s)" in err
+    assert "/trains.npz: the latest spike is at 0.9 s, 0.09 tau (tau = 10 s)" in err
     assert "lower tau to about 0.18 s" in err
 
 

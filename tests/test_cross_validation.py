@@ -220,9 +220,9 @@ def test_scaling_is_fitted_to_training_rows(tmp_path, monkeypatch, compare):
     fits = []
     fit = Features.fit
 
-    def note(names, columns, *more):
+    def note(names, columns, *more, **settings):
         fits.append(np.array(columns[0]).tolist())
-        return fit(names, columns, *more)
+        return fit(names, columns, *more, **settings)
 
     monkeypatch.setattr(Features, "fit", note)
     path = table(tmp_path / "a.csv")

@@ -86,7 +86,9 @@ class Task:
         """The scaling of a table's columns, fitted on some of its rows; None for what needs none."""
         if self.names is None or not isinstance(self.samples, tuple):
             return None
-        return Features.fit(self.names, [c[index] for c in self.samples], recipe.scaling, notations=self.notations)
+        columns = [column[index] for column in self.samples]
+        features = Features.fit(self.names, columns, recipe.scaling, notations=self.notations)
+        return dataclasses.replace(features, header=self.header, left_out=self.left_out)
 
 
 def read(recipe: Recipe, seed: int, data_dir: str | None, parts: Sequence[Literal["train", "test"]]) -> Task:
@@ -137,7 +139,7 @@ def of_model(model: Model, data_dir: str | None, parts: Sequence[Literal["train"
 
 
 def fitted(recipe: Recipe, task: Task, features: Features | None) -> Recipe:
-    """The recipe with what the data tell: sizes of the first and last layer that are 0, ``header`` and ``drop``.
+    """The recipe with the sizes of the first and last layer, where they are 0, taken from the data.
 
     Raises:
         InputError: ``layers`` does not fit the data.
@@ -154,10 +156,7 @@ def fitted(recipe: Recipe, task: Task, features: Features | None) -> Recipe:
             f"layers must begin with {inputs} and end with {classes} for {recipe.dataset} (or with 0, which stands for "
             f"them), got {list(recipe.layers)}"
         )
-    found: dict[str, Any] = {"layers": (inputs, *hidden, classes)}
-    if task.header is not None:
-        found |= {"header": "yes" if task.header else "no", "drop": task.left_out}
-    return dataclasses.replace(recipe, **found)
+    return dataclasses.replace(recipe, layers=(inputs, *hidden, classes))
 
 
 def require_same(task: Task, recipe: Recipe, digest: str | None) -> Task:

@@ -49,7 +49,7 @@ def test_a_default_name_moves_on(call, place):
 def test_every_way_to_train_holds_its_folder(place, way):
     folder, refused = place / "run", []
 
-    def ready():
+    def ready(*_):
         for other in (
             lambda: training.start(settings("iris"), folder, 0, training.Silent()),
             lambda: cross_validate(settings("iris"), folder, 0, 2, 1, training.Silent()),

@@ -105,7 +105,7 @@ def test_the_account_is_printed_once_and_stored(call, place):
         read = json.loads((place / "run/config.json").read_text())["read"]
         assert (read["account"], len(read["warnings"])) == (account, 1)
         assert read["warnings"][0].startswith(warning)
-        assert checkpoint.read_config(place / "run").recipe.drop == ("1",)
+        assert checkpoint.read_config(place / "run").features.left_out == ("1",)
         shutil.rmtree(place / "run")
     code, out, err = call("train", "odd.csv", *FAST, "--missing", "<0.1", "--set", "row_numbers=true", "--out", "run")
     assert (code, err) == (0, "")

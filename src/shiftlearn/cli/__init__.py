@@ -326,7 +326,7 @@ def predict(
     from .predict import predict as show
 
     table = reading(header=header, separator=separator, encoding=encoding, decimal=decimal)
-    show(run, files, time_unit, json, table)
+    show(run, files, json, time_unit, table)
 
 
 @app.command(epilog=examples("playground runs/first --out race.html"))

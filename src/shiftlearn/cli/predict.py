@@ -36,10 +36,16 @@ Values = npt.NDArray[np.generic] | Sequence[Column] | Trials
 Samples = tuple[list[str], Values]
 
 
-def predict(run: str, files: list[str], time_unit: str | None, as_json: bool, reading: Mapping[str, str]) -> None:
+def predict(
+    run: str,
+    files: list[str],
+    as_json: bool,
+    time_unit: str | None = None,
+    reading: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Print what the model of a run folder makes of the samples in some files, once all of them are read.
 
-    ``reading`` is as for :func:`read`.
+    ``time_unit`` and ``reading`` are as for :func:`read`.
 
     Raises:
         InputError: no model there, no files, or a file that does not hold what the model takes.
@@ -111,8 +117,8 @@ def _rows(features: Features, recipe: Recipe, file: str, reading: Mapping[str, s
         missing=recipe.missing,
         decimal=reading.get("decimal", "auto"),
         notations=features.notations,
-        left_out=recipe.drop,
-        named=known.get(recipe.header),
+        left_out=features.left_out,
+        named=features.header,
     )
 
 

@@ -95,11 +95,15 @@ class Features:
         scaling: one of :data:`SCALINGS`.
         names: of the columns that :meth:`transform` takes, dropped ones included.
         parts: what was learnt of each column.
+        header: whether the first row of the file of these columns holds names; None: unknown, or no file.
+        left_out: names of that file's columns that are neither features nor target.
     """
 
     scaling: str
     names: tuple[str, ...]
     parts: tuple[_Numbers | _Categories, ...]
+    header: bool | None = None
+    left_out: tuple[str, ...] = ()
 
     @property
     def numeric(self) -> tuple[bool, ...]:
@@ -196,7 +200,8 @@ class Features:
     def as_dict(self) -> dict[str, Any]:
         """All that :meth:`from_dict` needs to transform identically, as values JSON can hold."""
         columns = [{"name": name, **part.as_dict()} for name, part in zip(self.names, self.parts, strict=True)]
-        return {"scaling": self.scaling, "columns": columns}
+        file = {} if self.header is None else {"header": self.header, "left_out": list(self.left_out)}
+        return {"scaling": self.scaling, "columns": columns, **file}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Features:
@@ -209,9 +214,12 @@ class Features:
             scaling, columns = values["scaling"], values["columns"]
             names = tuple(column["name"] for column in columns)
             parts = tuple(_stored_part(column) for column in columns)
+            header, left_out = values.get("header"), tuple(values.get("left_out", ()))
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(f"features: the stored values are damaged ({type(error).__name__}: {error}).") from error
-        features = cls(scaling, names, parts)
+        features = cls(scaling, names, parts, header, left_out)
+        if header not in (None, True, False) or not all(isinstance(name, str) for name in left_out):
+            raise InputError(f"features: the stored values are damaged (header {header!r}, left_out {left_out!r}).")
         if scaling not in SCALINGS or not all(isinstance(name, str) for name in names):
             raise InputError(f"features: the stored values are damaged (scaling {scaling!r}, columns {names!r}).")
         if len(set(names)) != len(names) or not features.width:
