@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import sys
 from typing import Annotated
 
 import typer
-from typer.exceptions import TyperException
 
 from .. import __version__
-from ..errors import InputError, PeerError
 from ..names import PLOTS
 from . import completion
-from .allocator import keep_freed_memory
 from .data_commands import data_app
+from .entry import EXIT_CODES, run_app
 from .options import (
     NAME,
     DataDir,
@@ -38,21 +34,12 @@ from .options import (
     reading,
     run_folder,
 )
-from .printing import Voice, adapt_streams
-
-_EXIT_CODES = """\b
-Exit codes:
-  0    done
-  1    an error nobody expected; from evaluate: not the accuracy that the run has stored
-  2    a mistake in what was typed, in a file or in a setting; one line says which
-  130  interrupted by Ctrl-C
-  143  ended by SIGTERM
-  141  whoever read the output went away"""
+from .printing import Voice
 
 app = typer.Typer(
     name=NAME,
     help="Train spiking neural networks with shifting learning.",
-    epilog=examples("train mnist --seed 0 --out runs/first", "evaluate runs/first", "runs") + "\n\n" + _EXIT_CODES,
+    epilog=examples("train mnist --seed 0 --out runs/first", "evaluate runs/first", "runs") + "\n\n" + EXIT_CODES,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"terminal_width": max(30, min(shutil.get_terminal_size().columns, 100) - 2)},
@@ -377,31 +364,7 @@ app.add_typer(
     data_app, name="data", epilog=examples("data", "data show mnist --out grid.png", "data make tca --out trials.mat")
 )
 
-_TERMINATED = 128 + signal.SIGTERM
-
 
 def main() -> None:
-    """Entry point: mistakes of the user become one line and exit code 2."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
-    adapt_streams()
-    keep_freed_memory()
-    try:
-        code = app(prog_name=NAME, standalone_mode=False)
-        sys.stdout.flush()
-    except (InputError, TyperException) as error:
-        _fail(completion.explained(error, app) if isinstance(error, TyperException) else str(error))
-    except PeerError:  # whose message that other process prints
-        sys.exit(2)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
-    except OSError as error:
-        _fail(f"{error.filename or 'file system'}: {error.strerror or error}")
-    except (KeyboardInterrupt, typer.Abort):
-        sys.exit(130)
-    sys.exit(code if isinstance(code, int) else 0)
-
-
-def _fail(message: str) -> None:
-    print(f"{NAME}: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(2)
+    """Entry point of the program."""
+    run_app(app)
