@@ -13,6 +13,7 @@ import pytest
 import shiftlearn as sl
 from shiftlearn import checkpoint, tasks, training
 from shiftlearn.data.tables import read_rows
+from shiftlearn.errors import InputError
 from shiftlearn.evaluation import evaluate
 
 OLD = Path(__file__).parent / "old_runs"
@@ -82,3 +83,12 @@ def test_unfinished_run_is_finished(old):
     for a, b in zip(*(w.values() for w in weights), strict=True):
         assert a.allclose(b, rtol=1e-5)
     assert checkpoint.read_metrics(old / "unfinished") == metrics
+
+
+def test_features_without_columns_are_damage(old):
+    path = old / "table" / "config.json"
+    config = json.loads(path.read_text())
+    config["features"]["columns"] = []
+    path.write_text(json.dumps(config))
+    with pytest.raises(InputError, match="damaged"):
+        checkpoint.read_config(old / "table")

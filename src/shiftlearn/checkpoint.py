@@ -162,7 +162,7 @@ def read_config(folder: Path) -> Config:
             raise InputError(f"{path}: seed must be a whole number of 0 or more, got {config['seed']!r}")
         classes, features = config.get("classes"), config.get("features")
         recipe = dict(config["recipe"])
-        if features and features["columns"][0]["name"] in ("1", "Unnamed: 0"):
+        if features and any(column["name"] in ("1", "Unnamed: 0") for column in features["columns"][:1]):
             recipe.setdefault("row_numbers", True)  # version 0.1 had no such setting, and left no index out
         return Config(
             recipes.from_dict(recipe, source=str(path)),
