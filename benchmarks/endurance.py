@@ -25,13 +25,14 @@ import numpy as np
 import torch
 from sklearn.datasets import load_iris
 
-from shiftlearn import ShiftClassifier, recipes, training
+from shiftlearn import ShiftClassifier, recipes
+from shiftlearn.training import callbacks, run
 
 MIB = 2**20
 
 
 @dataclass
-class Watch(training.Silent):
+class Watch(callbacks.Silent):
     """Notes how far the work is (in ``unit``), resident memory in MiB and descriptors; ends a run that had its time."""
 
     unit: str
@@ -62,7 +63,7 @@ def train(minutes: float) -> Watch:
     with tempfile.TemporaryDirectory() as folder:
         watch = Watch("minute", minutes)
         with contextlib.suppress(KeyboardInterrupt):
-            training.start(recipe, Path(folder) / "run", 0, watch)
+            run.start(recipe, Path(folder) / "run", 0, watch)
     return watch
 
 

@@ -27,8 +27,7 @@ from torch import Tensor, nn
 import shiftlearn as sl
 from shiftlearn import recipes
 from shiftlearn.cli.allocator import keep_freed_memory
-from shiftlearn.coding import of_recipe
-from shiftlearn.model import build
+from shiftlearn.models.build import build, of_recipe
 
 BATCH, SAMPLES, NAIVE_BATCHES = 128, 60_000, 3
 PUBLISHED = "published form"

@@ -45,7 +45,7 @@ def nothing() -> None:
 def shiftlearn() -> Contender:
     import shiftlearn as sl
     from shiftlearn.coding import encoder
-    from shiftlearn.model import build
+    from shiftlearn.models.build import build
 
     recipe = sl.recipes.read("mnist")
     network = build(recipe, torch.Generator().manual_seed(0))

@@ -27,11 +27,11 @@ import torch
 from torch import Tensor
 
 import shiftlearn as sl
-from shiftlearn import ops, recipes, rules
+from shiftlearn import ops, recipes
 from shiftlearn.cli.allocator import keep_freed_memory
 from shiftlearn.coding import coarse, encoder, latency
-from shiftlearn.model import build
-from shiftlearn.ops import _kernels, kernels
+from shiftlearn.models.build import build
+from shiftlearn.ops import _kernels, kernels, rules
 
 BATCH = 128
 LANES = {"baseline": 4, "avx2": 8, "avx512": 16}[_kernels.instruction_set()]  # float32 numbers of a vector

@@ -33,12 +33,13 @@ import json
 import tempfile
 from pathlib import Path
 
-from shiftlearn import recipes, training
+from shiftlearn import recipes
+from shiftlearn.training import callbacks, run
 
 for coding in ("latency", "rank-order"):
     settings = {"coding": coding, "layers": [0, 100, 0], "epochs": 6, "validation": 300}
     with tempfile.TemporaryDirectory() as folder:
-        training.start(recipes.override(recipes.read("digits"), settings), Path(folder), 0, training.Silent())
+        run.start(recipes.override(recipes.read("digits"), settings), Path(folder), 0, callbacks.Silent())
         *_, last = (Path(folder) / "metrics.jsonl").read_text().splitlines()
     print(f"{coding:10} {json.loads(last)['validation_accuracy']:.1%} of 300 held-out digits")
 

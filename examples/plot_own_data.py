@@ -26,7 +26,8 @@ print(f"{(answers == y).mean():.1%} in 3-fold cross-validation, at its default s
 # **A CSV file**, as it may come from a spreadsheet: text, numbers, a missing cell. The command line would say
 # ``shiftlearn train flowers.csv --target kind``; this is the same in Python.
 
-from shiftlearn import recipes, training
+from shiftlearn import recipes
+from shiftlearn.training import callbacks, run
 
 folder = Path(tempfile.mkdtemp())
 rows = [
@@ -37,7 +38,7 @@ rows = [
 (folder / "flowers.csv").write_text("\n".join(["length;width;colour;kind", *rows]))
 
 settings = {"dataset": str(folder / "flowers.csv"), "target": "kind", "epochs": 20}
-metrics = training.start(recipes.override(recipes.read("table"), settings), folder / "run", 0, training.Silent())
+metrics = run.start(recipes.override(recipes.read("table"), settings), folder / "run", 0, callbacks.Silent())
 model = sl.load(folder / "run")
 print(f"{metrics['test_accuracy']:.0%} of {metrics['test_samples']} rows set aside; classes {model.classes}")
 
@@ -54,7 +55,7 @@ for label, scores in zip(model.predict(new), model.predict_proba(new), strict=Tr
 # When the output neurons fired, for each row of the file: the class whose neuron is first is the answer, so the irises
 # belong below the diagonal.
 
-from shiftlearn.data.tables import read_csv
+from shiftlearn.data.tables.table import read_csv
 
 table = read_csv(folder / "flowers.csv", target="kind")
 t = np.log(model.spike_times(table.columns))

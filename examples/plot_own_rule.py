@@ -18,7 +18,7 @@ import matplotlib.pyplot as plt
 import torch
 
 import shiftlearn as sl
-from shiftlearn.rules import Coefficients
+from shiftlearn.ops.rules import Coefficients
 
 
 def sign_only(delta, u, drive, delay):
@@ -49,13 +49,14 @@ import json
 import tempfile
 from pathlib import Path
 
-from shiftlearn import recipes, training
+from shiftlearn import recipes
+from shiftlearn.training import callbacks, run
 
 found = {}
 for rule in ("sign-only", "exponential", "shifting", "normalized"):
     settings = {"rule": rule, "layers": [0, 100, 0], "epochs": 8, "validation": 300}
     with tempfile.TemporaryDirectory() as folder:
-        training.start(recipes.override(recipes.read("digits"), settings), Path(folder), 0, training.Silent())
+        run.start(recipes.override(recipes.read("digits"), settings), Path(folder), 0, callbacks.Silent())
         *_, last = (Path(folder) / "metrics.jsonl").read_text().splitlines()
     found[rule] = json.loads(last)["validation_accuracy"]
     print(f"{rule:12} {found[rule]:.1%} of 300 held-out digits")

@@ -16,7 +16,7 @@ import torch
 from sklearn.linear_model import RidgeClassifier
 
 import shiftlearn as sl
-from shiftlearn.data.spike_trains import from_arrays, to_events
+from shiftlearn.data.spike_trains.trials import from_arrays, to_events
 
 random = np.random.default_rng(0)
 pattern_times, pattern_synapses = np.sort(random.uniform(0, 0.15, 10)), random.permutation(30)[:10]

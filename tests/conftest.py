@@ -60,9 +60,11 @@ def threads() -> Iterator[None]:
 @pytest.fixture
 def own_names(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the test registers under a name is gone afterwards."""
-    from shiftlearn import data, names, rules
+    from shiftlearn import data
+    from shiftlearn.ops import rules
+    from shiftlearn.registry import CODINGS, FEEDBACK
 
-    for registry in (rules._RULES, names.FEEDBACK, names.CODINGS, data.DATASET_NAMES):
+    for registry in (rules._RULES, FEEDBACK, CODINGS, data.DATASET_NAMES):
         monkeypatch.setattr(registry, "_entries", dict(registry._entries))
         monkeypatch.setattr(registry, "_functions", dict(registry._functions))
 

@@ -24,11 +24,11 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from shiftlearn import rules
+from shiftlearn.data.tables.frames import copies
 from shiftlearn.errors import InputError
 from shiftlearn.estimator import ShiftClassifier
+from shiftlearn.ops import rules
 from shiftlearn.recipes import override
-from shiftlearn.rows import copies
 
 IRIS = datasets.load_iris(return_X_y=True)
 
@@ -235,7 +235,7 @@ def test_a_generator_decides_and_advances(make: Callable[[int], Any]) -> None:
 
 MODULE = """
 import torch
-from shiftlearn.rules import Coefficients
+from shiftlearn.ops.rules import Coefficients
 
 def sign_only(delta, u, drive, delay):
     return Coefficients(torch.zeros_like(delta), delta, delta, delta * u * delay)
@@ -295,7 +295,7 @@ def test_a_model_with_a_function_as_rule_goes_on_in_another_process(monkeypatch:
         ({"coding": "on/off"}, "coding must be one of latency.*, got 'on/off'"),
         ({"rule": "normalised"}, "unknown rule 'normalised'. Did you mean 'normalized'.* 'module:function'"),
         ({"rule": "no_such_module:mine"}, "rule 'no_such_module:mine' cannot be imported: No module named 'no_such"),
-        ({"rule": "shiftlearn.rules:mine"}, "module 'shiftlearn.rules' has no function 'mine'"),
+        ({"rule": "shiftlearn.ops.rules:mine"}, "module 'shiftlearn.ops.rules' has no function 'mine'"),
         ({"rule": 3}, "unknown rule 3"),
         ({"random_state": "one"}, "random_state must be a seed or a generator of NumPy or torch: 'one'"),
         ({"random_state": -1}, "random_state must be a seed or a generator of NumPy or torch: Seed must be"),

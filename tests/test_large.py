@@ -14,7 +14,8 @@ import pytest
 import torch
 from sklearn.datasets import load_iris
 
-from shiftlearn import ShiftClassifier, data, load, recipes, training
+from shiftlearn import ShiftClassifier, data, load, recipes
+from shiftlearn.training import callbacks, run
 
 LINUX = Path("/proc/self/statm").exists()
 pytestmark = [pytest.mark.usefixtures("own_names", "one_thread"), pytest.mark.skipif(not LINUX, reason="not Linux")]
@@ -25,7 +26,7 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 from shiftlearn import data, load, recipes, training
-from shiftlearn.evaluation import evaluate
+from shiftlearn.models.evaluation import evaluate
 
 folder = Path(sys.argv[1])
 x = np.load(folder / "x.npy", mmap_mode="r")
@@ -85,7 +86,7 @@ def test_a_memory_map_gives_the_same_bits(dtype: type, tmp_path: Path) -> None:
     found = []
     for name, samples in (("memory", x), ("map", np.load(tmp_path / "x.npy", mmap_mode="r"))):
         data.register("large", lambda part, samples=samples: (samples, y), ("even", "odd"), replace=True)
-        training.start(recipes.override(recipes.read("mnist"), SMALL), tmp_path / name, 0, training.Silent())
+        run.start(recipes.override(recipes.read("mnist"), SMALL), tmp_path / name, 0, callbacks.Silent())
         found.append([*load(tmp_path / name).network.state_dict().values()])
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
 
@@ -97,7 +98,7 @@ def test_samples_are_not_written_to(tmp_path: Path) -> None:
     data.register("large", lambda part: (x, np.arange(60) % 2), ("even", "odd"))
     changes = {"validation": 10, "translate": 1, "jitter": 0.1, "deletion": 0.1}
     recipe = recipes.override(recipes.read("mnist"), SMALL | changes)
-    training.start(recipe, tmp_path / "run", 0, training.Silent())
+    run.start(recipe, tmp_path / "run", 0, callbacks.Silent())
     load(tmp_path / "run").predict(x)
     assert np.array_equal(x, before)
 
@@ -109,12 +110,12 @@ def test_training_holds_memory_and_descriptors(tmp_path: Path) -> None:
     data.register("large", lambda part: (x, np.arange(1000) % 2), ("even", "odd"))
     seen: list[tuple[int, int]] = []
 
-    class Watch(training.Silent):
+    class Watch(callbacks.Silent):
         def epoch(self, record: dict) -> None:
             seen.append((resident(), descriptors()))
 
     recipe = recipes.override(recipes.read("mnist"), SMALL | {"epochs": 25})
-    training.start(recipe, tmp_path / "run", 0, Watch())
+    run.start(recipe, tmp_path / "run", 0, Watch())
     (early, files), (late, files_then) = seen[4], seen[-1]
     assert files_then == files
     assert late - early < 2**19  # 20 epochs of 60 steps

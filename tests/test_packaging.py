@@ -58,12 +58,12 @@ def test_the_sdist_has_what_is_needed_and_no_more(sdist, unpacked):
     assert sdist.stat().st_size < 2 * MEGABYTE
     names = {path.relative_to(unpacked).as_posix() for path in unpacked.rglob("*") if path.is_file()}
     assert {"pyproject.toml", "CMakeLists.txt", "README.md", "LICENSE", "src/shiftlearn/ops/_cpu/module.cpp"} <= names
-    assert {"src/shiftlearn/recipes/mnist.toml", "tests/conftest.py", "tests/golden/layer_12x7.npz"} <= names
+    assert {"src/shiftlearn/recipes/mnist.toml", "tests/conftest.py", "tests/training/golden/layer_12x7.npz"} <= names
     unwanted = (".ci/", ".git/", ".venv/", "build/", "dist/", "runs/", "datasets/mnist/", "datasets/fashion-mnist/")
     assert not [name for name in names if name.startswith(unwanted) or "cache__" in name or "_cache/" in name]
     assert not [name for name in names if name.endswith((".gz", ".so", ".pyc"))]
     weights = [name for name in names if name.endswith(".safetensors")]
-    assert all(name.startswith("tests/old_runs/") for name in weights)  # small, and read by the tests
+    assert all(name.startswith("tests/runs/old_runs/") for name in weights)  # small, and read by the tests
 
 
 def test_the_sdist_is_reproducible(sdist, unpacked, tmp_path):

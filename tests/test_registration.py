@@ -13,9 +13,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from shiftlearn import coding, data, nn, recipes, rules, tasks, to_time, training
+from shiftlearn import coding, data, nn, recipes, to_time
+from shiftlearn.data import tasks
 from shiftlearn.errors import InputError
-from shiftlearn.names import CODINGS, FEEDBACK, Registry
+from shiftlearn.ops import rules
+from shiftlearn.registry import CODINGS, FEEDBACK, Registry
+from shiftlearn.training import callbacks, run
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 pytestmark = pytest.mark.usefixtures("own_names", "one_thread")
@@ -119,7 +122,7 @@ def test_every_kind_can_be_replaced(register, get) -> None:
 
 def test_a_rule_by_its_place_is_imported_when_it_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a network can be read, and classify, without the code that its settings name."""
-    (tmp_path / "rule_by_place.py").write_text("from shiftlearn.rules import exact as mine\n")
+    (tmp_path / "rule_by_place.py").write_text("from shiftlearn.ops.rules import exact as mine\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "rule_by_place", raising=False)
     z = torch.rand(5, 4, generator=torch.Generator().manual_seed(0)) + 1
@@ -135,11 +138,11 @@ def test_a_rule_by_its_place_is_imported_when_it_is_used(tmp_path: Path, monkeyp
     assert (exact.shift.grad != 0).any()
     torch.testing.assert_close(own.shift.grad, exact.shift.grad)
     with pytest.raises(InputError, match="rule 'rule_by_place:yours': module 'rule_by_place' has no function 'yours'"):
-        training.start(
+        run.start(
             recipes.override(recipes.read("iris"), {"rule": "rule_by_place:yours"}),
             tmp_path / "run",
             0,
-            training.Silent(),
+            callbacks.Silent(),
         )
     assert not (tmp_path / "run").exists()
 
@@ -204,7 +207,7 @@ class TestDataset:
         data.register("halves", halves, ("top", "bottom"))
         settings = {"dataset": "halves", "layers": [0, 8, 0], "epochs": 8, "batch": 8, "lr": 0.02, "init_scale": 8.0}
         recipe = recipes.override(recipes.read("mnist"), settings)
-        metrics = training.start(recipe, tmp_path / "run", 0, training.Silent())
+        metrics = run.start(recipe, tmp_path / "run", 0, callbacks.Silent())
         assert metrics["test_accuracy"] == 1
         assert json.loads((tmp_path / "run" / "config.json").read_text())["classes"] == ["top", "bottom"]
 
@@ -226,7 +229,7 @@ class TestDataset:
 @pytest.mark.parametrize("delay", [1.0, 1.5])
 def test_the_rules_of_the_example_are_what_they_say(delay: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """The window of each, in times, pair by pair."""
-    monkeypatch.setattr(training, "start", lambda *_: (_ for _ in ()).throw(InterruptedError))
+    monkeypatch.setattr(run, "start", lambda *_: (_ for _ in ()).throw(InterruptedError))
     with pytest.raises(InterruptedError):  # the example's rules, without its training
         runpy.run_path(str(EXAMPLES / "plot_own_rule.py"))
     generator = torch.Generator().manual_seed(3)

@@ -9,43 +9,64 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import coding, data, diagnostics, export, nn, ops, plots, rules
-    from .checkpoint import load
+    from . import analysis, coding, data, export, nn, ops, plots
+    from .errors import InputError
     from .estimator import ShiftClassifier
-    from .events import SpikeEvents, to_time, to_z
+    from .models.model import Model, load
+    from .ops import rules
+    from .ops.events import SpikeEvents, to_time, to_z
+    from .recipes import Recipe
+    from .recipes import names as list_recipes
+    from .recipes import read as recipe
+    from .training.run import start as train
 
 __version__ = "0.1.0"
 __all__ = [
+    "InputError",
+    "Model",
+    "Recipe",
     "ShiftClassifier",
     "SpikeEvents",
+    "analysis",
     "coding",
     "data",
-    "diagnostics",
     "export",
+    "list_recipes",
     "load",
     "nn",
     "ops",
     "plots",
+    "recipe",
     "rules",
     "to_time",
     "to_z",
+    "train",
 ]
 
-_MODULES = ("coding", "data", "diagnostics", "export", "nn", "ops", "plots", "rules")
-_NAMES = {
-    "ShiftClassifier": "estimator",
-    "SpikeEvents": "events",
-    "load": "checkpoint",
-    "to_time": "events",
-    "to_z": "events",
+_MODULES = ("analysis", "coding", "data", "export", "nn", "ops", "plots")
+_NAMES = {  # module, and the name there where it is another
+    "InputError": ("errors",),
+    "Model": ("models.model",),
+    "Recipe": ("recipes",),
+    "ShiftClassifier": ("estimator",),
+    "SpikeEvents": ("ops.events",),
+    "list_recipes": ("recipes", "names"),
+    "load": ("models.model",),
+    "recipe": ("recipes", "read"),
+    "to_time": ("ops.events",),
+    "to_z": ("ops.events",),
+    "train": ("training.run", "start"),
 }
 
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f".{name}", __name__)
+    if name == "rules":
+        return importlib.import_module(".ops.rules", __name__)
     if name in _NAMES:
-        return getattr(importlib.import_module(f".{_NAMES[name]}", __name__), name)
+        module, *other = _NAMES[name]
+        return getattr(importlib.import_module(f".{module}", __name__), *(other or [name]))
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

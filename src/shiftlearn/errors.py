@@ -38,3 +38,8 @@ def nearest(given: str, valid: Iterable[str], elsewhere: Mapping[str, str] | Non
 
 class PeerError(RuntimeError):
     """Another process of a distributed run failed, and says why itself."""
+
+
+def counted(number: int, noun: str, form: str = "") -> str:
+    """``1 epoch``, ``2 epochs``, and with the format ``","``: ``1,000 epochs``."""
+    return f"{number:{form}} {noun}{'' if number == 1 else 's'}"

@@ -21,15 +21,15 @@ from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d
 from torch import Tensor
 
-from . import rules
-from .coding import coded_width, of_recipe
-from .data.features import Features, NothingVaries
+from .data.tables.features import Features, NothingVaries
+from .data.tables.frames import Rows, copies, keys, merged, read
 from .errors import InputError
-from .health import require_finite
-from .learner import Learner, random_state
-from .model import build
+from .models.build import build, of_recipe
+from .ops import rules
 from .recipes import Recipe, override
-from .rows import Rows, copies, keys, merged, read
+from .registry import coded_width
+from .training.health import require_finite
+from .training.step import Learner, random_state
 
 __all__ = ["ShiftClassifier"]
 
@@ -46,7 +46,7 @@ _SEEDS = 2**31 - 1
 class ShiftClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A spiking network for tables: every neuron fires once, and the earliest output spike decides.
 
-    Inputs are scaled by :class:`~shiftlearn.data.features.Features` (fitted in ``fit``, or in the first
+    Inputs are scaled by :class:`~shiftlearn.data.tables.features.Features` (fitted in ``fit``, or in the first
     ``partial_fit``), so no scaler is needed; values outside the fitted range are clipped to it, and NaN, for a missing
     value, counts as the median. Columns of text or categories in a data frame (pandas, polars) become one input for
     each category; a missing or unseen one has none of them. Text that reads as a number is refused.
@@ -57,7 +57,8 @@ class ShiftClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             to 12 features and on-off for wider ones.
         coding_exponent: of the coding; "auto" is 1 for population and 2 for others.
         scaling: "minmax", "robust" or "quantile"; "auto" is minmax for population and robust for others.
-        rule: name of a local rule, or the function itself, see :mod:`shiftlearn.rules`. Processes that fit in parallel
+        rule: name of a local rule, or the function itself, see :mod:`shiftlearn.ops.rules`. Processes that fit in
+            parallel
             (``n_jobs``) do not know a registered name: give them the function, or "module:function".
         feedback, homeostasis, init_scale: the rule's pathway, constraint, and initial weights (one scale or one per
             layer), see :class:`~shiftlearn.nn.ShiftLinear` and :class:`~shiftlearn.nn.Homeostasis` (0 for none).

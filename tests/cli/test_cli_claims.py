@@ -7,11 +7,13 @@ import os
 import pytest
 from trees import FAST, results
 
-from shiftlearn import comparison, recipes, sweep, training
-from shiftlearn.claims import hold
-from shiftlearn.cross_validation import cross_validate
+from shiftlearn import recipes
 from shiftlearn.errors import InputError
-from shiftlearn.repeats import repeat
+from shiftlearn.experiments import comparison, sweep
+from shiftlearn.runs.folder import hold
+from shiftlearn.training import callbacks, run
+from shiftlearn.training.cross_validation import cross_validate
+from shiftlearn.training.repeats import repeat
 
 pytestmark = pytest.mark.usefixtures("one_thread", "place")
 
@@ -51,25 +53,25 @@ def test_every_way_to_train_holds_its_folder(place, way):
 
     def ready(*_):
         for other in (
-            lambda: training.start(settings("iris"), folder, 0, training.Silent()),
-            lambda: cross_validate(settings("iris"), folder, 0, 2, 1, training.Silent()),
-            lambda: repeat(settings("xor"), folder, 0, 2, training.Silent()),
-            lambda: training.resume(folder, training.Silent()),
+            lambda: run.start(settings("iris"), folder, 0, callbacks.Silent()),
+            lambda: cross_validate(settings("iris"), folder, 0, 2, 1, callbacks.Silent()),
+            lambda: repeat(settings("xor"), folder, 0, 2, callbacks.Silent()),
+            lambda: run.resume(folder, callbacks.Silent()),
         ):
             with pytest.raises(InputError, match="run' is in use by a running process") as caught:
                 other()
             refused.append(caught)
 
     if way == "training":
-        training.start(settings("iris"), folder, 0, training.Silent(), ready=ready)
+        run.start(settings("iris"), folder, 0, callbacks.Silent(), ready=ready)
     elif way == "resumed":
-        training.start(settings("iris"), folder, 0, training.Silent())
+        run.start(settings("iris"), folder, 0, callbacks.Silent())
         (folder / "metrics.json").unlink()
-        training.resume(folder, training.Silent(), ready=ready)
+        run.resume(folder, callbacks.Silent(), ready=ready)
     elif way == "cross-validation":
-        cross_validate(settings("iris"), folder, 0, 2, 1, training.Silent(), False, ready)
+        cross_validate(settings("iris"), folder, 0, 2, 1, callbacks.Silent(), False, ready)
     else:
-        repeat(settings("xor"), folder, 0, 2, training.Silent(), ready)
+        repeat(settings("xor"), folder, 0, 2, callbacks.Silent(), ready)
     assert len(refused) == 4
     assert not list(folder.glob(".*"))
 

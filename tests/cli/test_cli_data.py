@@ -10,7 +10,7 @@ pytestmark = pytest.mark.usefixtures("one_thread", "place")
 
 
 def test_data_make_tca(call, place, fails):
-    from shiftlearn.data.tca_read import read_mat
+    from shiftlearn.data.spike_trains.tca_read import read_mat
 
     for name, more in (("a", ()), ("b", ("--seed", 1, "--templates", "a.mat"))):
         code, out, _ = call("data", "make", "tca", "--trials", 3, "--out", f"{name}.mat", *more)

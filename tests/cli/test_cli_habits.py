@@ -11,11 +11,12 @@ import sys
 import pytest
 from trees import FAST, metrics
 
-from shiftlearn import cli, names, recipes, rules
+from shiftlearn import cli, recipes
 from shiftlearn.cli import completion
 from shiftlearn.cli.plot import _KINDS
-from shiftlearn.errors import InputError, nearest, unknown_name
-from shiftlearn.words import counted
+from shiftlearn.errors import InputError, counted, nearest, unknown_name
+from shiftlearn.ops import rules
+from shiftlearn.registry import ELSEWHERE, PLOTS, RULES
 
 pytestmark = pytest.mark.usefixtures("one_thread", "place")
 COMMANDS = [(command.callback.__name__,) for command in cli.app.registered_commands]
@@ -157,7 +158,7 @@ def test_nearest():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("plot", "x"), f"Missing argument 'kind'. Valid: {', '.join(names.PLOTS)}."),
+        (("plot", "x"), f"Missing argument 'kind'. Valid: {', '.join(PLOTS)}."),
         (("compare",), f"Missing argument 'recipe'. Valid: {', '.join(recipes.names())}."),
         (("data", "show", "--out", "x.png"), "Missing argument 'dataset'. Valid: mnist, fashion-mnist."),
         (("evaluate",), "Missing argument 'RUN'."),
@@ -181,8 +182,8 @@ def test_the_names_of_other_libraries_lead_to_ours(given, meant):
 
 def test_all_names_of_other_libraries_stand_for_settings():
     settings = recipes.read("iris").as_dict()
-    assert set(names.ELSEWHERE.values()) <= set(settings)
-    assert not set(names.ELSEWHERE) & set(settings)
+    assert set(ELSEWHERE.values()) <= set(settings)
+    assert not set(ELSEWHERE) & set(settings)
 
 
 def test_one_of_something_is_singular(call, place):
@@ -215,8 +216,8 @@ def test_completion(place):
 
 
 def test_completion_knows_the_names():
-    assert set(names.RULES) <= set(rules.names())
-    assert set(names.PLOTS) == set(_KINDS)
+    assert set(RULES) <= set(rules.names())
+    assert set(PLOTS) == set(_KINDS)
     for key, value in recipes.read("mnist").as_dict().items():
         if isinstance(value, str) and key not in ("description", "dataset", "target", "templates", "test_file"):
             assert f"{key}={value}" in completion.settings(f"{key}=")

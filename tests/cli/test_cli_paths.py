@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from trees import FAST, metrics
 
-from shiftlearn import checkpoint, recipes
-from shiftlearn.checkpoint import load
+from shiftlearn import recipes
 from shiftlearn.errors import InputError
+from shiftlearn.models.model import load
+from shiftlearn.models.stored import read_config
+from shiftlearn.runs.results import METRICS
 
 pytestmark = pytest.mark.usefixtures("one_thread", "place")
 SPIKES = ("--set", "layers=[0, 4, 0]", "--set", "batch=5", "--threads", "1", "--epochs", "1")
@@ -47,7 +49,7 @@ def works_from_anywhere(call, elsewhere):
     code, out, err = call("evaluate", "../run")
     assert (code, err) == (0, "")
     assert "the same as the accuracy stored by the run" in out
-    metrics_file = Path("../run") / checkpoint.METRICS
+    metrics_file = Path("../run") / METRICS
     metrics_file.unlink()
     assert call("train", "--resume", "../run")[0] == 0
     assert metrics_file.exists()
@@ -58,7 +60,7 @@ def test_a_dataset_that_was_set(call, place, elsewhere):
     trains(place / "b.npz")
     files = ("--set", "dataset=a.npz", "--set", "test_file=b.npz")
     assert call("train", "tca-published", *files, *SPIKES, "--out", "run")[0] == 0
-    stored = checkpoint.read_config(place / "run").recipe
+    stored = read_config(place / "run").recipe
     assert (stored.dataset, stored.test_file) == (str(place / "a.npz"), str(place / "b.npz"))
     works_from_anywhere(call, elsewhere)
 

@@ -9,10 +9,13 @@ import sys
 import numpy as np
 import pytest
 
-from shiftlearn import evaluation, recipes, training
-from shiftlearn.cross_validation import cross_validate
+from shiftlearn import recipes
 from shiftlearn.errors import InputError
-from shiftlearn.repeats import repeat
+from shiftlearn.runs import results
+from shiftlearn.training import callbacks
+from shiftlearn.training.cross_validation import cross_validate
+from shiftlearn.training.repeats import repeat
+from shiftlearn.training.run import start
 
 pytest.importorskip("matplotlib")
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -25,19 +28,19 @@ BEGINNINGS = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
 def runs(tmp_path_factory):
     """Finished runs: of small images from a table, of XOR, repeated ones of XOR, a cross-validation, spike trains."""
     folder = tmp_path_factory.mktemp("runs")
-    quiet = training.Silent()
+    quiet = callbacks.Silent()
 
     def settings(name, **changes):
         return recipes.override(recipes.read(name), {"epochs": 2, **changes})
 
-    training.start(settings("digits", layers=[0, 9, 0], validation=100), folder / "digits", 0, quiet)
-    training.start(settings("xor"), folder / "xor", 0, quiet)
+    start(settings("digits", layers=[0, 9, 0], validation=100), folder / "digits", 0, quiet)
+    start(settings("xor"), folder / "xor", 0, quiet)
     repeat(settings("xor"), folder / "many", 0, 2, quiet)
     cross_validate(settings("iris"), folder / "folds", 0, 2, 1, quiet, compare=False)
     target = np.arange(20) % 2
     trains = folder / "trains.npz"
     np.savez(trains, times=np.linspace(0.1, 0.9, 20), synapses=target, trial=np.arange(20), target=target)
-    training.start(settings("tca-published", dataset=str(trains), layers=[0, 6, 0]), folder / "trains", 0, quiet)
+    start(settings("tca-published", dataset=str(trains), layers=[0, 6, 0]), folder / "trains", 0, quiet)
     return folder
 
 
@@ -156,7 +159,7 @@ def test_without_matplotlib_nothing_is_read(runs, tmp_path, call, monkeypatch):
 
 @pytest.mark.parametrize("run", ["digits", "folds"])
 def test_predictions_are_read_as_they_were_written(runs, run):
-    found = evaluation.read_predictions(runs / run)
+    found = results.read_predictions(runs / run)
     metrics = json.loads((runs / run / "metrics.json").read_text())
     if run == "digits":
         assert found.accuracy == metrics["test_accuracy"]
@@ -170,6 +173,6 @@ def test_predictions_are_read_as_they_were_written(runs, run):
     "content", ["", "label\n", "label,predicted,score_0,z_0\n0,0,1,1\n0,0\n", "label,predicted,score_0,z_0\n0,1,1,1\n"]
 )
 def test_damaged_predictions_are_named(tmp_path, content):
-    (tmp_path / evaluation.PREDICTIONS).write_text(content)
+    (tmp_path / results.PREDICTIONS).write_text(content)
     with pytest.raises(InputError, match=r"test_predictions\.csv is damaged"):
-        evaluation.read_predictions(tmp_path)
+        results.read_predictions(tmp_path)

@@ -7,23 +7,26 @@ import json
 
 import pytest
 
-from shiftlearn import checkpoint, tasks
-from shiftlearn.robustness import robustness
+from shiftlearn.analysis.robustness import robustness
+from shiftlearn.data import tasks
+from shiftlearn.models.model import load
+from shiftlearn.training import callbacks
+from shiftlearn.training.run import start
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    from shiftlearn import recipes, training
+    from shiftlearn import recipes
 
     folder = tmp_path_factory.mktemp("robust") / "iris"
-    training.start(recipes.override(recipes.read("iris"), {"epochs": 3}), folder, 0, training.Silent())
+    start(recipes.override(recipes.read("iris"), {"epochs": 3}), folder, 0, callbacks.Silent())
     return folder
 
 
 def test_it_says_what_the_function_finds(call, run, tmp_path):
-    model = checkpoint.load(run)
+    model = load(run)
     task = tasks.read(model.recipe, 0, None, ["test"])
     rows = robustness(model, model.values(task.take(task.test)), task.labels[task.test], ["dead", "bits"], 3)
     path = tmp_path / "x.csv"

@@ -9,8 +9,9 @@ import shutil
 import pytest
 from trees import FAST, metrics
 
-from shiftlearn import recipes, runs
+from shiftlearn import recipes
 from shiftlearn.errors import InputError
+from shiftlearn.runs import listing
 
 pytestmark = pytest.mark.usefixtures("one_thread", "place")
 
@@ -127,7 +128,7 @@ def test_mistakes(fails, place):
 def test_a_log_that_is_damaged(call, several):
     (several / "cut/metrics.jsonl").write_text('{"epoch": 1, "train_accuracy": "high", "seconds": 1}\n')
     with pytest.raises(InputError, match="train_accuracy must be a number, got 'high'"):
-        runs.read(several / "cut")
+        listing.read(several / "cut")
 
 
 def test_recipes_are_known_by_their_descriptions():
@@ -142,5 +143,5 @@ def test_a_run_with_another_description_is_known_by_its_settings(call, place):
         stored = json.loads(path.read_text())
         stored["recipe"] |= change
         path.write_text(json.dumps(stored))
-        row = runs.read(place / "run")
+        row = listing.read(place / "run")
         assert (row["recipe"], row["changed"]) == (expected, {})

@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 from trees import FAST, NAMES, cells, metrics, records, results, write
 
-from shiftlearn import checkpoint, recipes, training
-from shiftlearn.data.tables import read_csv
+from shiftlearn import recipes
+from shiftlearn.data.tables.table import read_csv
+from shiftlearn.models.stored import read_config
+from shiftlearn.training import callbacks
+from shiftlearn.training.run import start
 
 pytestmark = pytest.mark.usefixtures("one_thread", "place")
 
@@ -23,7 +26,7 @@ def test_train_evaluate_and_predict(call, place):
     run = place / "runs/trees-seed0"
     assert f"test accuracy {metrics(run)['test_accuracy']:.2%} on 8 samples" in out
     assert metrics(run)["test_accuracy"] >= 0.75
-    config = checkpoint.read_config(run)
+    config = read_config(run)
     assert (config.classes, config.recipe.layers) == (("elm", "oak"), (8, 6, 2))
     assert config.features.names == ("length", "colour", "width")
 
@@ -79,8 +82,8 @@ def test_target_and_header(call, place):
     for name, target in (("first.csv", "kind"), ("bare.csv", "1")):
         out = place / name.removesuffix(".csv")
         assert call("train", name, "--target", target, *FAST, "--out", out)[0] == 0
-        assert checkpoint.read_config(out).classes == ("elm", "oak")
-    assert checkpoint.read_config(place / "bare").features.names == ("2", "3", "4")
+        assert read_config(out).classes == ("elm", "oak")
+    assert read_config(place / "bare").features.names == ("2", "3", "4")
     known, new = (results(place / name)["weights.safetensors"] for name in ("first", "bare"))
     assert known == new
     write(place / "new.csv", [row[1:] for row in rows[:5]], None)
@@ -105,7 +108,7 @@ def test_the_account_is_printed_once_and_stored(call, place):
         read = json.loads((place / "run/config.json").read_text())["read"]
         assert (read["account"], len(read["warnings"])) == (account, 1)
         assert read["warnings"][0].startswith(warning)
-        assert checkpoint.read_config(place / "run").features.left_out == ("1",)
+        assert read_config(place / "run").features.left_out == ("1",)
         shutil.rmtree(place / "run")
     code, out, err = call("train", "odd.csv", *FAST, "--missing", "<0.1", "--set", "row_numbers=true", "--out", "run")
     assert (code, err) == (0, "")
@@ -119,7 +122,7 @@ def test_options_on_reading_are_those_of_the_run(call, place):
     (place / "odd.txt").write_text("\n".join(lines), encoding="cp1252")
     options = ["--header", "--separator", "tab", "--encoding", "cp1252", "--decimal", ",", "--drop", "0", "--missing"]
     assert call("train", "odd.txt", *options, "", *FAST, "--out", "run")[::2] == (0, "")
-    config = checkpoint.read_config(place / "run")
+    config = read_config(place / "run")
     assert (config.classes, config.features.names) == (("NA", "ölm"), ("1", "2", "3"))
     assert call("evaluate", "run")[0] == 0
     (place / "run/metrics.json").unlink()
@@ -147,7 +150,7 @@ def test_options_on_reading_are_those_of_the_run(call, place):
 
 def test_reading_options_are_for_tables(call, place, tmp_path):
     recipe = recipes.override(recipes.read("xor"), {"epochs": 1})
-    training.start(recipe, tmp_path / "xor", 0, training.Silent())
+    start(recipe, tmp_path / "xor", 0, callbacks.Silent())
     code, _, err = call("predict", "xor", "trees.csv", "--no-header")
     assert (code, err) == (2, "shiftlearn: --header is for CSV files, this model is of xor\n")
 

@@ -8,7 +8,7 @@ import json
 import numpy as np
 from safetensors.torch import load_file
 
-from shiftlearn import checkpoint
+from shiftlearn.runs.checkpoint import CHECKPOINT
 
 FAST = ("--epochs", "12", "--set", "layers=[0, 6, 0]", "--set", "batch=8", "--set", "lr=3e-2", "--threads", "1")
 NAMES = ["length", "colour", "width", "kind"]
@@ -51,7 +51,7 @@ def results(folder):
             found[path.name] = [{k: v for k, v in line.items() if k not in TIMINGS} for line in lines]
         elif path.name == "metrics.json":
             found[path.name] = {k: v for k, v in metrics(folder).items() if k not in TIMINGS}
-        elif path.name == checkpoint.CHECKPOINT:  # its metadata hold the time
+        elif path.name == CHECKPOINT:  # its metadata hold the time
             found[path.name] = {name: x.tolist() for name, x in load_file(path).items()}
         else:
             found[path.name] = path.read_bytes()

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from shiftlearn import recipes, training
+from shiftlearn import recipes
+from shiftlearn.training import callbacks, run
 
 
 @pytest.fixture(scope="session")
@@ -16,5 +17,5 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("runs") / "digits"
     settings = {"layers": [0, 20, 0], "epochs": 8, "delay_lr": 3e-3, "delay_lr_final": 3e-4}
-    training.start(recipes.override(recipes.read("digits"), settings), folder, 0, training.Silent())
+    run.start(recipes.override(recipes.read("digits"), settings), folder, 0, callbacks.Silent())
     return folder

@@ -12,7 +12,7 @@ from interpreter import chain, nir
 from networks import random_network, random_times
 
 import shiftlearn as sl
-from shiftlearn import tasks
+from shiftlearn.data import tasks
 
 try:
     with warnings.catch_warnings(action="ignore"):  # some hundred deprecations of pyparsing

@@ -20,10 +20,12 @@ from networks import random_network, random_times
 from torch import nn
 
 import shiftlearn as sl
-from shiftlearn import recipes, tasks
+from shiftlearn import recipes
+from shiftlearn.data import tasks
 from shiftlearn.errors import InputError
 from shiftlearn.export import from_nir, to_nir, write
-from shiftlearn.model import Model, build
+from shiftlearn.models.build import build
+from shiftlearn.models.model import Model
 from shiftlearn.nn import DirectFeedback, ShiftLinear
 from shiftlearn.recipes.description import describe
 

@@ -21,16 +21,20 @@ import safetensors.torch
 import torch
 from PIL import Image
 
-from shiftlearn import checkpoint, recipes
+from shiftlearn import recipes
 from shiftlearn.cli.summary import print_summary
-from shiftlearn.data.idx import header, read_idx
-from shiftlearn.data.spike_files import read_trials
-from shiftlearn.data.tables import read_csv, read_rows
-from shiftlearn.data.tca import generate, new_templates
-from shiftlearn.data.tca_write import write_mat
+from shiftlearn.data.images.idx import header, read_idx
+from shiftlearn.data.samples import read_samples
+from shiftlearn.data.spike_trains.files import read_trials
+from shiftlearn.data.spike_trains.tca import generate, new_templates
+from shiftlearn.data.spike_trains.tca_write import write_mat
+from shiftlearn.data.tables.table import read_csv, read_rows
 from shiftlearn.export import from_nir, to_nir
-from shiftlearn.model import Model, build
-from shiftlearn.samples import read_samples
+from shiftlearn.models.build import build
+from shiftlearn.models.model import Model, load
+from shiftlearn.models.stored import _digest
+from shiftlearn.runs.checkpoint import load_state, save_state
+from shiftlearn.runs.results import read_log, read_metrics
 
 
 @dataclass(frozen=True)
@@ -106,24 +110,24 @@ def model(path: Path) -> bool:
     for name, content in others.items():
         if name != path.name:
             (path.parent / name).write_bytes(content)
-    found = checkpoint.load(path.parent)
+    found = load(path.parent)
     finite = all(bool(x.isfinite().all()) for x in found.network.state_dict().values())
     return finite and found.seed >= 0
 
 
 def state(path: Path) -> bool:
-    return bool(checkpoint.load_state(path.parent, *network()))
+    return bool(load_state(path.parent, *network()))
 
 
 def log(path: Path) -> bool:
-    return all(isinstance(record, dict) for record in checkpoint.read_log(path.parent))
+    return all(isinstance(record, dict) for record in read_log(path.parent))
 
 
 def summary(path: Path) -> bool:
     """A run folder whose settings are valid."""
     (path.parent / "config.json").write_bytes(CONFIG)
     with contextlib.redirect_stdout(io.StringIO()):
-        print_summary(path.parent, checkpoint.read_metrics(path.parent) or {})
+        print_summary(path.parent, read_metrics(path.parent) or {})
     return True
 
 
@@ -181,7 +185,7 @@ def with_digest(content: bytes) -> bytes:
         tensors = safetensors.torch.load(content)
         size = int.from_bytes(content[:8], "little")
         metadata = json.loads(content[8 : 8 + size])["__metadata__"]
-        return safetensors.torch.save(tensors, metadata | {"sha256": checkpoint._digest(tensors)})
+        return safetensors.torch.save(tensors, metadata | {"sha256": _digest(tensors)})
     except Exception:
         return content
 
@@ -194,7 +198,7 @@ def saved(path: Path) -> None:
     found, optimizer = network()
     found(torch.rand(20, 8) + 1).sum().backward()
     optimizer.step()
-    checkpoint.save_state(path.parent, found, optimizer, {"epoch": 2, "seconds": 1.5})
+    save_state(path.parent, found, optimizer, {"epoch": 2, "seconds": 1.5})
 
 
 ARRAYS: dict[str, Any] = {

@@ -19,13 +19,19 @@ import pytest
 import torch
 from formats import ARRAYS, CONFIG, RECIPE, network
 
-from shiftlearn import checkpoint, recipes, spike_tasks
-from shiftlearn.data import spike_files
-from shiftlearn.data.idx import header, read_idx
-from shiftlearn.data.spike_files import read_trials
-from shiftlearn.data.tables import read_csv
+from shiftlearn import recipes
+from shiftlearn.data.images.idx import header, read_idx
+from shiftlearn.data.samples import read_samples
+from shiftlearn.data.spike_trains import files as spike_files
+from shiftlearn.data.spike_trains import sets
+from shiftlearn.data.spike_trains.files import read_trials
+from shiftlearn.data.tables.table import read_csv
 from shiftlearn.errors import InputError
-from shiftlearn.samples import read_samples
+from shiftlearn.files import write
+from shiftlearn.models.model import load
+from shiftlearn.models.stored import packed, read_config
+from shiftlearn.runs.checkpoint import load_state
+from shiftlearn.runs.results import read_log, read_metrics
 
 
 @pytest.fixture
@@ -60,8 +66,8 @@ def test_no_pickle_is_run(tmp_path: Path, name: str) -> None:
     reads: dict[str, Callable[[], Any]] = {
         "x.npy": lambda: list(read_samples([str(path)], 784, (28, 28))),
         "x.npz": lambda: read_trials(path),
-        "weights.safetensors": lambda: checkpoint.load(tmp_path),
-        "checkpoint.safetensors": lambda: checkpoint.load_state(tmp_path, *network()),
+        "weights.safetensors": lambda: load(tmp_path),
+        "checkpoint.safetensors": lambda: load_state(tmp_path, *network()),
     }
     with pytest.raises(InputError, match=name):
         reads[name]()
@@ -152,19 +158,19 @@ def test_the_name_within_a_gzip_file_plays_no_part(tmp_path: Path) -> None:
 )
 def test_settings_that_ask_for_much(tmp_path: Path, change: dict[str, Any]) -> None:
     found, _ = network()
-    checkpoint.write(tmp_path / "weights.safetensors", checkpoint._packed(found.state_dict()))
+    write(tmp_path / "weights.safetensors", packed(found.state_dict()))
     config = json.loads(CONFIG)
     config["recipe"] |= change
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match=r"does not fit its recipe|cannot be: Storage|leave nothing after kernel"):
-        checkpoint.load(tmp_path)
+        load(tmp_path)
 
 
 def test_a_target_that_asks_for_much(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", **(ARRAYS | {"target": [3, 2**31 - 1]}))
     recipe = recipes.override(recipes.read("tca"), {"dataset": str(tmp_path / "x.npz"), "test_share": 0.5})
     with pytest.raises(InputError, match="targets must be below 10000, one class each, got 2147483647"):
-        spike_tasks.read_spikes(recipe, 0, ["train"])
+        sets.read_spikes(recipe, 0, ["train"])
 
 
 def test_a_wide_header_takes_no_long_time(tmp_path: Path) -> None:
@@ -179,9 +185,9 @@ def test_a_wide_header_takes_no_long_time(tmp_path: Path) -> None:
 def test_brackets_without_end(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text(f"layers = {'[' * 100_000}" if name == "x.toml" else "[" * 100_000)
     if name == "metrics.jsonl":
-        assert checkpoint.read_log(tmp_path) == []
+        assert read_log(tmp_path) == []
         return
-    reads = {"x.toml": recipes.read, "config.json": checkpoint.read_config, "metrics.json": checkpoint.read_metrics}
+    reads = {"x.toml": recipes.read, "config.json": read_config, "metrics.json": read_metrics}
     with pytest.raises(InputError, match=name):
         reads[name](str(tmp_path / name) if name == "x.toml" else tmp_path)  # type: ignore[operator]
     with pytest.raises(InputError, match="layers must be a list"):
@@ -196,4 +202,4 @@ def test_tensors_of_other_types(tmp_path: Path, dtype: torch.dtype) -> None:
     tensors = {name: x.to(dtype) for name, x in network()[0].state_dict().items()}
     safetensors.torch.save_file(tensors, tmp_path / "weights.safetensors", {"sha256": "0" * 64})
     with pytest.raises(InputError, match=r"weights\.safetensors is damaged"):
-        checkpoint.load(tmp_path)
+        load(tmp_path)

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from shiftlearn import SpikeEvents, ops, recipes
 from shiftlearn.coding import encoder
 from shiftlearn.errors import InputError
-from shiftlearn.learner import Learner, random_state
-from shiftlearn.model import build
+from shiftlearn.models.build import build
 from shiftlearn.nn import (
     FEEDBACK,
     DirectFeedback,
@@ -25,6 +24,7 @@ from shiftlearn.nn import (
     first_to_fire,
     project_delays,
 )
+from shiftlearn.training.step import Learner, random_state
 
 inf = math.inf
 

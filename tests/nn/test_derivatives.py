@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.func import functional_call, grad, hessian, jacfwd, jacrev, stack_module_state, vjp, vmap
 
-from shiftlearn import ops, rules
+from shiftlearn import ops
 from shiftlearn.errors import InputError
 from shiftlearn.nn import (
     DirectFeedback,
@@ -21,6 +21,7 @@ from shiftlearn.nn import (
     ShiftLinear,
     SoftmaxTargetError,
 )
+from shiftlearn.ops import rules
 
 Function = Callable[[Tensor], Tensor]
 TARGET = torch.tensor([0, 1, 2, 1])

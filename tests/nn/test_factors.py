@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from shiftlearn import ops, recipes
 from shiftlearn.coding import encoder
 from shiftlearn.errors import InputError
-from shiftlearn.learner import Learner, random_state
-from shiftlearn.model import build
+from shiftlearn.models.build import build
 from shiftlearn.nn import DirectFeedback, FirstSpikeCrossEntropy, RewardLoss, ShiftLinear, first_to_fire
+from shiftlearn.training.step import Learner, random_state
 
 PATHWAYS = ["symmetric", "random", "aligning", "sign", "direct"]
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from shiftlearn import ops, recipes
 from shiftlearn.coding import latency
 from shiftlearn.errors import InputError
-from shiftlearn.learner import Learner
-from shiftlearn.model import build
+from shiftlearn.models.build import build
 from shiftlearn.nn import DirectFeedback, ShiftLinear, causal_share, first_to_fire, initialise, sample_spread
+from shiftlearn.training.step import Learner
 
 inf = math.inf
 SIZES = (60, 50, 50, 50, 50, 10)

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from shiftlearn import ops
-from shiftlearn.distributed import Shard, World
 from shiftlearn.errors import InputError
 from shiftlearn.nn import ShiftConv2d, ShiftLinear, SpikeNoise, translate
+from shiftlearn.training.distributed import Shard, World
 
 
 def seeded(seed: int = 0) -> torch.Generator:

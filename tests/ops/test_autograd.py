@@ -12,10 +12,10 @@ from problems import DTYPES, Dense, Events, oracle, random_dense
 from torch import Tensor, nn
 from torch.library import opcheck
 
-from shiftlearn import SpikeEvents, ops, rules
+from shiftlearn import SpikeEvents, ops
 from shiftlearn.errors import InputError
 from shiftlearn.nn import FirstSpikeCrossEntropy, ShiftLinear
-from shiftlearn.ops import reference
+from shiftlearn.ops import reference, rules
 
 OPS = torch.ops.shiftlearn
 LEADS = [pytest.param((), id="plain"), pytest.param((2,), id="members")]

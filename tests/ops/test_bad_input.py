@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from shiftlearn import SpikeEvents, ops, rules, to_time, to_z
+from shiftlearn import SpikeEvents, ops, to_time, to_z
 from shiftlearn.errors import InputError
 from shiftlearn.nn import FirstSpikeCrossEntropy, Homeostasis, ShiftLinear, SoftmaxTargetError
+from shiftlearn.ops import rules
 
 inf, nan = math.inf, math.nan
 

@@ -37,9 +37,10 @@ def test_a_gpu_gets_the_reference_and_says_so_once(setting: str | None, monkeypa
 
 def test_a_gpu_gets_the_triton_kernels_where_that_is_asked_for(triton_wanted: None) -> None:
     pytest.importorskip("triton", reason="Triton is not installed")
-    from shiftlearn.ops import triton
 
-    assert registry._gpu() is triton
+    from shiftlearn.ops import gpu
+
+    assert registry._gpu() is gpu
 
 
 # ----------------------------------------------------------------------------------- why no C++ kernels

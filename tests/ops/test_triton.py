@@ -36,7 +36,7 @@ from shiftlearn import SpikeEvents, ops
 from shiftlearn.ops import reference, registry
 
 pytest.importorskip("triton", reason="Triton is not installed")
-from shiftlearn.ops import triton as gpu
+from shiftlearn.ops import gpu as gpu
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 inf = math.inf
@@ -274,7 +274,7 @@ def test_the_ops_have_a_kernel_for_gpus() -> None:
 
 
 def test_without_triton_the_reference_runs_and_says_so(monkeypatch: pytest.MonkeyPatch, triton_wanted: None) -> None:
-    for name in [name for name in sys.modules if name.startswith("shiftlearn.ops.triton")]:
+    for name in [name for name in sys.modules if name.startswith("shiftlearn.ops.gpu")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.delattr(ops, "triton")
     monkeypatch.setitem(sys.modules, "triton", None)
@@ -292,7 +292,7 @@ import shiftlearn
 assert "triton" not in sys.modules, "imported before a GPU needs it"
 
 import triton
-from shiftlearn.ops.triton import adjust, elementwise, sorting, walk
+from shiftlearn.ops.gpu import adjust, elementwise, sorting, walk
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 

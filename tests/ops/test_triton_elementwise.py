@@ -14,11 +14,10 @@ from problems import DTYPES
 from test_adjustments import RULES
 from torch import Tensor
 
-from shiftlearn import rules
-from shiftlearn.ops import checks, reference
+from shiftlearn.ops import checks, reference, rules
 
 pytest.importorskip("triton", reason="Triton is not installed")
-from shiftlearn.ops import triton as gpu
+from shiftlearn.ops import gpu as gpu
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 inf = math.inf

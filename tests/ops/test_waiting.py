@@ -109,7 +109,7 @@ def test_coding(coding: str, dtype: torch.dtype) -> None:
 
 def test_what_surrounds_the_triton_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("triton", reason="Triton is not installed")
-    from shiftlearn.ops import triton as gpu
+    from shiftlearn.ops import gpu as gpu
 
     class Launch:
         """In place of a kernel: takes any grid and any arguments."""

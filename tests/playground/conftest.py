@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from shiftlearn import recipes, tasks
-from shiftlearn.learner import Learner
-from shiftlearn.model import Model, build
+from shiftlearn import recipes
+from shiftlearn.data import tasks
+from shiftlearn.models.build import build
+from shiftlearn.models.model import Model
 from shiftlearn.playground import Check, page
+from shiftlearn.training.step import Learner
 
 
 @dataclass

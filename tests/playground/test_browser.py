@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from shiftlearn import ops
-from shiftlearn.coding import encoder, of_recipe
+from shiftlearn.coding import encoder
+from shiftlearn.models.build import of_recipe
 from shiftlearn.nn import first_to_fire
 from shiftlearn.playground import Check
 from shiftlearn.playground import page as write

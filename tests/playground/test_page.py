@@ -16,9 +16,10 @@ import torch
 from safetensors.torch import load_file
 
 import shiftlearn.playground
-from shiftlearn import checkpoint, recipes
+from shiftlearn import recipes
 from shiftlearn.errors import InputError
-from shiftlearn.model import Model, build
+from shiftlearn.models.build import build
+from shiftlearn.models.model import Model
 from shiftlearn.playground import Check, check, require_images
 from shiftlearn.playground.quantise import quantise
 
@@ -181,7 +182,7 @@ def test_a_mistake_gets_one_line(tmp_path, monkeypatch, call, arguments, part):
 
 def test_an_unfit_run_is_refused_in_one_line(tmp_path, call):
     recipe = recipes.override(recipes.read("iris"), {"layers": [8, 5, 3]})
-    checkpoint.save_model(Model(recipe, build(recipe), 0), tmp_path / "run")
+    Model(recipe, build(recipe), 0).save(tmp_path / "run")
     code, _, err = call("playground", tmp_path / "run", "--out", tmp_path / "x.html")
     assert (code, len(err.splitlines())) == (2, 1)
     assert "this one is of iris" in err

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shiftlearn import recipes
-from shiftlearn.model import Model, build
+from shiftlearn.models.build import build
+from shiftlearn.models.model import Model
 from shiftlearn.nn import ShiftLinear
 from shiftlearn.playground.quantise import LEVELS, dequantised, quantise
 

@@ -13,7 +13,8 @@ from torch import nn
 
 from shiftlearn import SpikeEvents, recipes
 from shiftlearn.errors import InputError
-from shiftlearn.model import Model, build
+from shiftlearn.models.build import build
+from shiftlearn.models.model import Model
 from shiftlearn.nn import ShiftLinear
 from shiftlearn.ops import reference
 from shiftlearn.plots import LayerActivity, activity, membrane_potential

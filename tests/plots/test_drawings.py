@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from shiftlearn import plots, recipes, records
+from shiftlearn import plots, recipes
 from shiftlearn.errors import InputError
-from shiftlearn.evaluation import judge
-from shiftlearn.model import Model, build
+from shiftlearn.models import class_figures
+from shiftlearn.models.build import build
+from shiftlearn.models.evaluation import judge
+from shiftlearn.models.model import Model
 
 pytest.importorskip("matplotlib")
 from matplotlib.colors import to_hex
@@ -200,7 +202,7 @@ LABELS = np.array([0, 1, 0, 0, 0])
 
 def test_roc_curves_have_the_area_of_the_records():
     found = judge(np.delete(TIMES, 3, 0), np.delete(LABELS, 3), recipes.read("xor"))
-    figure = plots.roc(records.roc(found.labels, found.scores, ("0", "1")))
+    figure = plots.roc(class_figures.roc(found.labels, found.scores, ("0", "1")))
     for row in found.per_class(("0", "1"))[:-1]:
         assert f"{row['class']}: {row['auc']:.4f}" in {text.get_text() for text in figure.axes[0].get_legend().texts}
     with pytest.raises(InputError, match="points must hold one curve or more"):

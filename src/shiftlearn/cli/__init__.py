@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from ..names import PLOTS
+from ..registry import PLOTS
 from . import completion
 from .data_commands import data_app
 from .entry import EXIT_CODES, run_app

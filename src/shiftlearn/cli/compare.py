@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .. import comparison, recipes
-from ..checkpoint import write
-from ..errors import InputError
-from ..figures import picture, style
-from ..words import counted
+from .. import recipes
+from ..errors import InputError, counted
+from ..experiments import comparison
+from ..files import write
+from ..plots.comparison import draw
+from ..plots.figures import picture, style
 from .printing import Voice
 from .sweep import sweep
 from .train import read_settings
@@ -44,7 +45,7 @@ def compare(
     voice.say(f"as CSV: {folder / 'comparison.csv'}")
     try:
         with style():
-            content = picture(comparison.draw(rows, f"{Path(name).stem}, {counted(recipe.epochs, 'epoch')}"), ".png")
+            content = picture(draw(rows, f"{Path(name).stem}, {counted(recipe.epochs, 'epoch')}"), ".png")
     except InputError as error:  # the runs are whole without a picture
         voice.say(f"not drawn: {error}")
         return

@@ -47,25 +47,38 @@ def recipe_names(incomplete: str) -> list[str]:
 
 def settings(incomplete: str) -> list[str]:
     """``KEY=``; after it the names that some keys take."""
-    from .. import names, recipes
+    from .. import recipes, registry
+    from ..registry import (
+        BASELINES,
+        CODINGS,
+        DECIMALS,
+        HEADERS,
+        INITIALISATIONS,
+        LOSSES,
+        PREPROCESSING,
+        READOUTS,
+        SCALINGS,
+        SCHEDULES,
+        TIME_UNITS,
+    )
 
     choices: dict[str, Iterable[str]] = {
-        "rule": names.RULES,
-        "feedback": (*names.FEEDBACK, "direct"),
-        "modulator": names.MODULATORS,
-        "baseline": names.BASELINES,
-        "coding": names.CODINGS,
-        "loss": names.LOSSES,
-        "readout": names.READOUTS,
-        "schedule": names.SCHEDULES,
-        "init": names.INITIALISATIONS,
-        "preprocess": names.PREPROCESSING,
-        "scaling": names.SCALINGS,
-        "time_unit": names.TIME_UNITS,
-        "header": names.HEADERS,
+        "rule": registry.RULES,
+        "feedback": (*registry.FEEDBACK, "direct"),
+        "modulator": registry.MODULATORS,
+        "baseline": BASELINES,
+        "coding": CODINGS,
+        "loss": LOSSES,
+        "readout": READOUTS,
+        "schedule": SCHEDULES,
+        "init": INITIALISATIONS,
+        "preprocess": PREPROCESSING,
+        "scaling": SCALINGS,
+        "time_unit": TIME_UNITS,
+        "header": HEADERS,
         "separator": ("", "tab", "space"),
         "encoding": ("utf-8", "utf-16", "cp1252", "latin-1"),
-        "decimal": names.DECIMALS,
+        "decimal": DECIMALS,
         "shuffle": ("true", "false"),
         "project_delays": ("true", "false"),
         "row_numbers": ("true", "false"),
@@ -100,28 +113,28 @@ def one_of(*valid: str) -> Callable[[str], list[str]]:
 
 def rules() -> Iterable[str]:
     """Local rules."""
-    from ..names import RULES
+    from ..registry import RULES
 
     return RULES
 
 
 def pathways() -> Iterable[str]:
     """Feedback pathways of a network."""
-    from ..names import FEEDBACK
+    from ..registry import FEEDBACK
 
     return (*FEEDBACK, "direct")
 
 
 def modulators() -> Iterable[str]:
     """Neuromodulators."""
-    from ..names import MODULATORS
+    from ..registry import MODULATORS
 
     return MODULATORS
 
 
 def disturbances() -> Iterable[str]:
-    """What :func:`shiftlearn.robustness.robustness` does to a network."""
-    from ..names import DISTURBANCES
+    """What :func:`shiftlearn.analysis.robustness.robustness` does to a network."""
+    from ..registry import DISTURBANCES
 
     return DISTURBANCES
 

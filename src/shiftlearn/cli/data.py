@@ -6,8 +6,8 @@ import io
 from typing import cast
 
 from ..data import DATASETS, Split, find
-from ..data.tables import TABLES
-from ..words import counted
+from ..data.tables.table import TABLES
+from ..errors import counted
 from .printing import Voice
 from .target import target
 
@@ -24,9 +24,9 @@ def listing(data_dir: str | None, voice: Voice) -> None:
 
 
 def make_tca(trials: int, seed: int, templates: str | None, out: str) -> None:
-    from ..data.tca import generate
-    from ..data.tca_read import read_mat
-    from ..data.tca_write import write_mat
+    from ..data.spike_trains.tca import generate
+    from ..data.spike_trains.tca_read import read_mat
+    from ..data.spike_trains.tca_write import write_mat
 
     target(out, ".mat")
     if templates is None:
@@ -52,8 +52,8 @@ def show(
     out: str,
 ) -> None:
     path = target(out, ".png")
-    from ..checkpoint import write
-    from ..data.show import show as draw
+    from ..files import write
+    from ..plots.datasets import show as draw
 
     picture = draw(dataset, cast(Split, split), count, seed, coding, preprocess, data_dir=data_dir)
     content = io.BytesIO()

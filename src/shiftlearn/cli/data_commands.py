@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..names import PREPROCESSING
+from ..registry import PREPROCESSING
 from . import completion
 from .options import DataDir, Json, examples, help_alone, path_option
 from .printing import Voice

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from .. import checkpoint, export
+from .. import export
+from ..models.model import load
 from ..recipes.network import network_name
 
 
@@ -14,6 +15,6 @@ def write(run: str, format: str, out: str, tau: float | None) -> None:
     Raises:
         InputError: no model there, or what :func:`shiftlearn.export.write` refuses.
     """
-    model = checkpoint.load(run)
+    model = load(run)
     export.write(model, out, format, tau)
     typer.echo(f"{out}: {network_name(model.recipe)} neurons, format {format}")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import checkpoint, records, tasks
-from ..diagnostics import draw, layer_report
-from ..errors import InputError
-from ..figures import picture, require_matplotlib, style
-from ..words import counted
+from .. import files
+from ..analysis.layers import layer_report
+from ..errors import InputError, counted
+from ..files import write
+from ..models import evaluation
+from ..models.model import load
+from ..plots.figures import picture, require_matplotlib, style
+from ..plots.layers import draw
 from .printing import print_table
 from .target import target
 
@@ -28,8 +31,8 @@ def inspect(run: str, samples: int, data_dir: str | None, out: str | None) -> No
     path = None if out is None else target(out, ".csv", ".png")
     if path is not None and path.suffix.lower() == ".png":
         require_matplotlib()
-    model = checkpoint.load(run)
-    task = tasks.of_model(model, data_dir, ["train"])
+    model = load(run)
+    task = evaluation.of_model(model, data_dir, ["train"])
     chosen = task.train[:samples]
     rows = layer_report(model.network, model.encode(model.values(task.take(chosen))))
     table = Table(*(name.replace("_", " ") for name in rows[0]))
@@ -39,11 +42,11 @@ def inspect(run: str, samples: int, data_dir: str | None, out: str | None) -> No
     print(f"{counted(len(chosen), 'training sample')} of {model.recipe.dataset}; times t = log z in units of tau")
     if path is None:
         return
-    content = records.as_csv(rows)
+    content = files.as_csv(rows)
     if path.suffix.lower() == ".png":
         with style():
             content = picture(draw(rows, str(run)), ".png")
-    checkpoint.write(path, content)
+    write(path, content)
     print(f"written: {path}")
 
 

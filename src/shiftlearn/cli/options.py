@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..names import TIME_UNITS
+from ..registry import TIME_UNITS
 from . import completion
 
 NAME = "shiftlearn"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from .. import checkpoint, tasks
+from ..files import write
+from ..models import evaluation
+from ..models.model import load
 from .target import target
 
 
@@ -17,12 +19,12 @@ def playground(run: str, data_dir: str | None, out: str) -> None:
     path = target(out, ".html")
     from ..playground import check, page, require_images
 
-    model = checkpoint.load(run)
+    model = load(run)
     require_images(model)
-    task = tasks.of_model(model, data_dir, ["test"])
+    task = evaluation.of_model(model, data_dir, ["test"])
     found = check(model, task)
     content = page(model, task, found).encode()
-    checkpoint.write(path, content)
+    write(path, content)
     typer.echo(
         f"{path}: {len(content) / 1e6:.1f} MB, test accuracy with weights of 8 bits {found.accuracy:.2%} "
         f"({found.changed} of {found.samples} test samples change their class)"

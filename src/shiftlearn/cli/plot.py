@@ -11,15 +11,16 @@ import numpy as np
 import torch
 import typer
 
-from .. import checkpoint, plots, records, tasks
-from ..checkpoint import Config
-from ..coding import of_recipe
-from ..errors import InputError, unknown_name
-from ..evaluation import read_predictions
-from ..figures import PICTURES, picture, require_matplotlib
-from ..model import Model
+from .. import plots
+from ..errors import InputError, counted, unknown_name
+from ..files import write
+from ..models import class_figures, evaluation
+from ..models.build import of_recipe
+from ..models.model import Model, load
+from ..models.stored import Config, read_config
 from ..nn import shift_layers
-from ..words import counted
+from ..plots.figures import PICTURES, picture, require_matplotlib
+from ..runs.results import LOG, read_log, read_predictions
 from .predict import Values, read
 from .target import target
 
@@ -76,14 +77,14 @@ def plot(
             kinds = ", ".join(other for other, (_, taken) in _KINDS.items() if option in taken)
             raise InputError(f"--{option} is for {kinds}, not for {kind}")
     folder = Path(run)
-    wish = _Wish(folder, checkpoint.read_config(folder), sample, file, layer, _numbers(neurons), data_dir)
+    wish = _Wish(folder, read_config(folder), sample, file, layer, _numbers(neurons), data_dir)
     path = target(f"{wish.name}-{kind}.png" if out is None else out, *PICTURES)
     require_matplotlib()
     if wish.config.repeats and not wish.config.folds:
         raise InputError(f"{run!r} holds repeated runs, which keep nothing to draw")
     with plots.style(dark):
         content = picture(draw(wish), path.suffix.lower())
-    checkpoint.write(path, content)
+    write(path, content)
     typer.echo(f"drawn: {path}")
 
 
@@ -105,15 +106,15 @@ def _numbers(text: str | None) -> list[int] | None:
 def _curves(wish: _Wish) -> Figure | SubFigure:
     if wish.config.folds:
         raise InputError(f"{str(wish.folder)!r} is a cross-validation, which keeps no learning curves")
-    lines = checkpoint.read_log(wish.folder)
+    lines = read_log(wish.folder)
     if not lines:
-        raise InputError(f"{str(wish.folder)!r} holds no epoch in {checkpoint.LOG}")
+        raise InputError(f"{str(wish.folder)!r} holds no epoch in {LOG}")
     try:
         for line in lines:
             for key in ("epoch", "loss", "train_accuracy"):
                 line[key] + 0
     except (KeyError, TypeError) as error:
-        raise InputError(f"{wish.folder / checkpoint.LOG} is damaged: {type(error).__name__}: {error}") from None
+        raise InputError(f"{wish.folder / LOG} is damaged: {type(error).__name__}: {error}") from None
     return plots.curves(lines, title=f"{wish.name}: learning curves")
 
 
@@ -125,7 +126,7 @@ def _confusion(wish: _Wish) -> Figure | SubFigure:
 
 def _roc(wish: _Wish) -> Figure | SubFigure:
     found = read_predictions(wish.folder)
-    points = records.roc(found.labels, found.scores, wish.classes)
+    points = class_figures.roc(found.labels, found.scores, wish.classes)
     return plots.roc(points, title=f"{wish.name}: ROC curve of each class against the rest, test samples")
 
 
@@ -142,21 +143,21 @@ def _time(wish: _Wish) -> Figure | SubFigure:
 
 
 def _weights(wish: _Wish) -> Figure | SubFigure:
-    return plots.weights(checkpoint.load(wish.folder), title=f"{wish.name}: shifts and delays")
+    return plots.weights(load(wish.folder), title=f"{wish.name}: shifts and delays")
 
 
 def _fields(wish: _Wish) -> Figure | SubFigure:
-    return plots.fields(checkpoint.load(wish.folder), wish.neurons)
+    return plots.fields(load(wish.folder), wish.neurons)
 
 
 def _raster(wish: _Wish) -> Figure | SubFigure:
-    model = checkpoint.load(wish.folder)
+    model = load(wish.folder)
     x, name = _sample(wish, model)
     return plots.raster(model, x, title=f"{wish.name}: {name}, {_answer(model, x)}")
 
 
 def _potential(wish: _Wish) -> Figure | SubFigure:
-    model = checkpoint.load(wish.folder)
+    model = load(wish.folder)
     x, name = _sample(wish, model)
     number = len(shift_layers(model.network)) if wish.layer is None else wish.layer
     title = f"{wish.name}, layer {number}: {name}, {_answer(model, x)}"
@@ -179,7 +180,7 @@ def _sample(wish: _Wish, model: Model) -> tuple[Values, str]:
         sample = tuple(column[one] for column in values) if isinstance(values, list | tuple) else values[one]
         return sample, names[number]
     # A cross-validation tests with every row of its table.
-    task = tasks.of_model(model, wish.data_dir, [] if wish.config.folds else ["test"])
+    task = evaluation.of_model(model, wish.data_dir, [] if wish.config.folds else ["test"])
     chosen = np.arange(len(task.labels)) if wish.config.folds else task.test
     of = model.recipe.dataset if wish.config.folds else f"the test data of {model.recipe.dataset}"
     _require_within(number, len(chosen), of)

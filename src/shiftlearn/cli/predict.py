@@ -14,18 +14,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from .. import checkpoint, data
-from ..data.features import Features
-from ..data.images import SIDE
-from ..data.spike_files import read_trials
-from ..data.spike_trains import Trials
-from ..data.tables import Column, read_rows
-from ..data.time_units import require_range
+from .. import data
+from ..data.images.files import SIDE
+from ..data.samples import read_samples
+from ..data.spike_trains.files import read_trials
+from ..data.spike_trains.time_units import require_range
+from ..data.spike_trains.trials import Trials
+from ..data.tables.features import Features
+from ..data.tables.table import Column, read_rows
 from ..errors import InputError
-from ..model import Model
+from ..models.model import Model, load
 from ..nn import first_to_fire, spike_time_scores
 from ..recipes import Recipe
-from ..samples import read_samples
 from .printing import Voice, printable
 from .progress import run_warnings
 
@@ -50,7 +50,7 @@ def predict(
     Raises:
         InputError: no model there, no files, or a file that does not hold what the model takes.
     """
-    model = checkpoint.load(run)
+    model = load(run)
     if not files:
         raise InputError("name one file of samples or more")
     with run_warnings():

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..errors import RunWarning
-from ..training import Reporter
+from ..training.callbacks import Reporter
 
 _LINES = 50  # about so many for a whole run, at most twice that
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .. import reproduction
-from ..checkpoint import write
 from ..errors import InputError
+from ..experiments import reproduction
+from ..files import write
 from .printing import Voice
 from .sweep import sweep
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from .. import checkpoint, records, tasks
-from ..errors import InputError, unknown_name
-from ..figures import PICTURES, picture, require_matplotlib, style
-from ..robustness import DISTURBANCES, robustness
-from ..words import counted
+from .. import files
+from ..analysis.robustness import DISTURBANCES, robustness
+from ..errors import InputError, counted, unknown_name
+from ..files import write
+from ..models import evaluation
+from ..models.model import load
+from ..plots.figures import PICTURES, picture, require_matplotlib, style
 from .printing import Voice
 from .target import target
 
@@ -28,8 +30,8 @@ def show(run: str, kinds: str, seed: int, data_dir: str | None, out: str | None,
     path = None if out is None else target(out, ".csv", *PICTURES)
     if path is not None and path.suffix.lower() != ".csv":
         require_matplotlib()
-    model = checkpoint.load(run)
-    task = tasks.of_model(model, data_dir, ["test"])
+    model = load(run)
+    task = evaluation.of_model(model, data_dir, ["test"])
     rows = robustness(model, model.values(task.take(task.test)), task.labels[task.test], chosen, seed)
     table = Table("disturbance", "level", "accuracy", "silent", "tied")
     for row in rows:
@@ -40,11 +42,11 @@ def show(run: str, kinds: str, seed: int, data_dir: str | None, out: str | None,
     voice.result(rows)
     if path is None:
         return
-    content = records.as_csv(rows)
+    content = files.as_csv(rows)
     if (suffix := path.suffix.lower()) != ".csv":
         from ..plots import disturbances
 
         with style():
             content = picture(disturbances(rows, title=f"{run}: {counted(len(task.test), 'test sample', ',')}"), suffix)
-    checkpoint.write(path, content)
+    write(path, content)
     voice.say(f"written: {path}")

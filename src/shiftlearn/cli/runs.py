@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import InputError
-from ..runs import arrange, find, read
+from ..runs.listing import arrange, find, read
 from .printing import Voice, printable, table_console
 
 # Left out in this order where a terminal is too narrow for all.

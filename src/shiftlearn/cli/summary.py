@@ -7,10 +7,11 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from .. import checkpoint, records
-from ..errors import InputError
+from ..errors import InputError, counted
+from ..models import class_figures
+from ..models.stored import read_config
 from ..recipes.network import network_name
-from ..words import counted
+from ..runs.results import read_log
 from .printing import print_table
 
 _WIDEST = 40  # characters of a histogram's bar
@@ -31,7 +32,7 @@ def print_summary(folder: Path, metrics: dict[str, Any]) -> None:
 
 
 def _print(folder: Path, metrics: dict[str, Any]) -> None:
-    features = checkpoint.read_config(folder).features
+    features = read_config(folder).features
     if features and features.dropped:
         print(f"left out, since they do not vary: {', '.join(features.dropped)}")
     if "success_rate" in metrics:
@@ -60,11 +61,11 @@ def _trained(folder: Path, metrics: dict[str, Any]) -> None:
         f"{metrics['test_accuracy']:.2%} on {counted(metrics['test_samples'], 'sample')} "
         f"({metrics['silent_samples']} silent, {metrics['tied_samples']} tied)",
     )
-    last = (checkpoint.read_log(folder) or [{}])[-1]
+    last = (read_log(folder) or [{}])[-1]
     for name, key in (("validation", "validation_accuracy"), ("training", "train_accuracy")):
         if key in last:
             _line(name, f"{last[key]:.2%} in epoch {last['epoch']}")
-    recipe = checkpoint.read_config(folder).recipe
+    recipe = read_config(folder).recipe
     _line("network", f"{network_name(recipe)} on {recipe.dataset}, seed {metrics['seed']}")
     _line("learning", f"rule {recipe.rule}, feedback {recipe.feedback}, modulator {recipe.modulator}")
     _line("time", f"{counted(metrics['epochs'], 'epoch')} in {metrics['train_seconds']:.0f} s")
@@ -113,7 +114,7 @@ def _cross_validated(folder: Path, metrics: dict[str, Any]) -> None:
             {k: v if k == "class" else int(v) if k == "samples" else float(v) if v else None for k, v in row.items()}
             for row in csv.DictReader(file)
         ]
-    print_table(records.table(rows))
+    print_table(class_figures.table(rows))
     table = Table("", "mean accuracy", "sd over folds")
     for name, found in {"shiftlearn": metrics, **metrics["compared"]}.items():
         table.add_row(name, f"{found['accuracy_mean']:.2%}", f"{found['accuracy_sd']:.2%}")

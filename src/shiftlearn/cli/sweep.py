@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..claims import hold
-from ..sweep import Cell, run
-from ..words import counted
+from ..errors import counted
+from ..experiments.sweep import Cell, run
+from ..runs.folder import hold
 from .printing import Voice
 
 
@@ -19,7 +19,7 @@ def sweep(
     """Train what is not finished in a folder; the runs and their metrics, in the order of ``cells``.
 
     Raises:
-        InputError: as :func:`shiftlearn.sweep.run`.
+        InputError: as :func:`shiftlearn.experiments.sweep.run`.
     """
     found: dict[str, dict[str, Any]] = {}
 

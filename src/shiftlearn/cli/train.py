@@ -12,16 +12,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .. import checkpoint, recipes, records, reporters, training
-from ..claims import Claim, hold, hold_next
-from ..cross_validation import cross_validate
-from ..distributed import World, join
-from ..errors import InputError, unknown_name
-from ..evaluation import evaluate as measure
-from ..health import explained_memory
+from .. import recipes
+from ..errors import InputError, counted, unknown_name
+from ..models import class_figures
+from ..models.evaluation import evaluate as measure
+from ..models.model import load
+from ..models.stored import CONFIG, read_config
 from ..recipes.description import describe
-from ..repeats import repeat
-from ..words import counted
+from ..runs.folder import Claim, hold, hold_next
+from ..runs.results import read_metrics
+from ..training import callbacks, run
+from ..training.cross_validation import cross_validate
+from ..training.distributed import World, join
+from ..training.health import explained_memory
+from ..training.repeats import repeat
+from ..training.run import start, take_up
 from .printing import Voice
 from .progress import reporter, run_warnings
 from .summary import print_summary
@@ -118,7 +123,7 @@ def _job(
         )
     if resume is not None:
         folder = Path(resume)
-        claim, config, metrics = training.take_up(folder, held)
+        claim, config, metrics = take_up(folder, held)
         if config.folds:
             plan = Plan(config.folds, config.repeats, config.compare)
         elif config.repeats:
@@ -133,7 +138,7 @@ def _job(
     return _Job(recipe, seed, claim.folder, claim, plan, tuple(changed))
 
 
-def _board(job: _Job, log: str | None) -> reporters.TensorBoard | None:
+def _board(job: _Job, log: str | None) -> callbacks.TensorBoard | None:
     """What --log asks for."""
     if log is None:
         return None
@@ -141,7 +146,7 @@ def _board(job: _Job, log: str | None) -> reporters.TensorBoard | None:
         raise unknown_name("--log", log, ["tensorboard"])
     if (job.plan.folds or job.plan.repeat) is not None:
         raise InputError("--log follows the epochs of one network: leave it out with --folds and --repeat")
-    return reporters.TensorBoard(job.folder)
+    return callbacks.TensorBoard(job.folder)
 
 
 def _run(
@@ -150,7 +155,7 @@ def _run(
     device: str,
     data_dir: str | None,
     resume: bool,
-    board: reporters.TensorBoard | None,
+    board: callbacks.TensorBoard | None,
     voice: Voice,
 ) -> None:
     recipe, seed, folder, plan, metrics = job.recipe, job.seed, job.folder, job.plan, job.metrics
@@ -177,7 +182,7 @@ def _run(
     assert job.claim is not None
     try:
         with explained_memory(recipe), run_warnings(), ExitStack() as stack:
-            watchers: list[training.Reporter] = []
+            watchers: list[callbacks.Reporter] = []
             ready = partial(announce, voice.say)
             if voice.talks:
                 display = stack.enter_context(reporter(recipe.epochs))
@@ -185,16 +190,16 @@ def _run(
                 ready = partial(announce, display.say)
             if board is not None:
                 watchers.append(stack.enter_context(board))
-            watch = reporters.Several(watchers)
+            watch = callbacks.Several(watchers)
             if plan.folds is not None:
                 repeats = 1 if plan.repeats is None else plan.repeats
                 metrics = cross_validate(recipe, job.claim, seed, plan.folds, repeats, watch, plan.compare, ready)
             elif plan.repeat is not None:
                 metrics = repeat(recipe, job.claim, seed, plan.repeat, watch, ready)
             elif resume:
-                metrics = training.resume(job.claim, watch, device, data_dir, world, ready)
+                metrics = run.resume(job.claim, watch, device, data_dir, world, ready)
             else:
-                metrics = training.start(recipe, job.claim, seed, watch, device, data_dir, world, ready)
+                metrics = start(recipe, job.claim, seed, watch, device, data_dir, world, ready)
             if board is not None:
                 assert metrics is not None
                 board.end(metrics)
@@ -217,9 +222,9 @@ def _show(folder: Path, metrics: dict[str, Any], voice: Voice) -> None:
         print_summary(folder, metrics)
 
 
-def _how_to_go_on(folder: Path, board: reporters.TensorBoard | None) -> str:
+def _how_to_go_on(folder: Path, board: callbacks.TensorBoard | None) -> str:
     log = "" if board is None else " --log tensorboard"
-    begun = (folder / checkpoint.CONFIG).is_file()
+    begun = (folder / CONFIG).is_file()
     return f"; go on with: shiftlearn train --resume {shlex.quote(str(folder))}{log}" if begun else ""
 
 
@@ -236,16 +241,16 @@ def _recipe(name: str, table: dict[str, Any]) -> recipes.Recipe:
 
 def evaluate(run: str, data_dir: str | None, voice: Voice) -> None:
     folder = Path(run)
-    config, metrics = checkpoint.read_config(folder), checkpoint.read_metrics(folder)
+    config, metrics = read_config(folder), read_metrics(folder)
     if config.folds or config.repeats:
         if metrics is None:
             raise InputError(f"{run!r} is not finished; go on with `shiftlearn train --resume {run}`")
         _show(folder, metrics, voice)
         return
-    model = checkpoint.load(folder)
+    model = load(folder)
     result = measure(model, "test", data_dir)
     classes = result.per_class(model.classes)
-    voice.table(records.table(classes))
+    voice.table(class_figures.table(classes))
     voice.say(
         f"test accuracy {result.accuracy:.4%} ({counted(len(result.labels), 'sample')} of {model.recipe.dataset})"
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from shiftlearn.data.idx import read_idx
-from shiftlearn.data.images import DATASETS, ImageDataset, ImageFile, Split, cache_dir, download, find
-from shiftlearn.data.own import DATASET_NAMES, load, own, register
+from ..registry import DATASET_NAMES
+from .images.files import DATASETS, ImageDataset, ImageFile, Split, cache_dir, download, find
+from .images.idx import read_idx
+from .registry import load, own, register
 
 __all__ = [
     "DATASETS",

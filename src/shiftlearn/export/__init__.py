@@ -7,9 +7,9 @@ from pathlib import Path
 
 from torch import nn
 
-from ..checkpoint import write as write_file
 from ..errors import InputError, unknown_name
-from ..model import Model
+from ..files import write as write_file
+from ..models.model import Model
 from .nir import from_nir, require_nir, to_nir
 
 __all__ = ["FORMATS", "from_nir", "to_nir", "write"]

@@ -20,9 +20,9 @@ import torch
 from torch import nn
 
 from .. import __version__
-from ..data.readable import readable
 from ..errors import InputError
-from ..model import Model
+from ..files import readable
+from ..models.model import Model
 from ..nn import ShiftLinear
 from ..nn.conv import fully_connected
 from ..recipes.description import describe

@@ -1,9 +1,9 @@
 """Modules over :mod:`shiftlearn.ops`: layers, pooling, losses, and the steps that follow the optimizer's."""
 
 from . import pathways
+from .constraints import Constraints, Homeostasis, constrain, project_delays
 from .conv import EarliestSpikePool2d, ShiftConv2d
 from .direct import DirectFeedback
-from .homeostasis import Constraints, Homeostasis, constrain, project_delays
 from .initialise import causal_share, initialise, sample_spread
 from .linear import FEEDBACK, ShiftLinear, shift_layers
 from .losses import FirstSpikeCrossEntropy, RewardLoss, SoftmaxTargetError, first_to_fire, spike_time_scores

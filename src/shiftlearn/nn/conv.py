@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .. import ops
 from ..errors import InputError
-from ..events import SpikeEvents
+from ..ops.events import SpikeEvents
 from . import pathways
 from .linear import ShiftLinear, require_integers
 

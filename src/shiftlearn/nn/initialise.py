@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from .. import ops
 from ..errors import InputError
-from ..events import SpikeEvents
+from ..ops.events import SpikeEvents
 from .conv import fully_connected
 from .held import living, replace
 from .linear import ShiftLinear

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .. import ops, rules
+from .. import ops
 from ..errors import InputError, RunWarning
-from ..events import SpikeEvents
-from ..names import FEEDBACK
-from ..ops import eager
+from ..ops import eager, rules
+from ..ops.events import SpikeEvents
+from ..registry import FEEDBACK
 from . import pathways
 from .held import change, current
 
@@ -40,7 +40,8 @@ class ShiftLinear(nn.Module):
 
     Args:
         in_features, out_features: number of inputs and neurons.
-        rule: local learning rule, "shifting", "normalized", "exact" or a registered one; see :mod:`shiftlearn.rules`.
+        rule: local learning rule, "shifting", "normalized", "exact" or a registered one; see
+            :mod:`shiftlearn.ops.rules`.
         feedback: what carries the error to the inputs: "symmetric" the weights themselves; "random" a fixed,
             non-negative matrix drawn like the initial weights (feedback alignment); "aligning" one that
             changes with the weights (:meth:`align`); "sign" fixed magnitudes with the signs of the weights; "none"

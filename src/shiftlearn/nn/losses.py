@@ -14,13 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..distributed import Shard
 from ..errors import InputError, unknown_name
-from ..names import BASELINES, READOUTS
 from ..ops import eager
 from ..ops.checks import widened
 from ..ops.derivatives import FirstOrder, vmapped
 from ..ops.reference import check_classes
+from ..registry import BASELINES, READOUTS
+from ..training.distributed import Shard
 
 __all__ = ["FirstSpikeCrossEntropy", "RewardLoss", "SoftmaxTargetError", "first_to_fire", "spike_time_scores"]
 

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ..distributed import Shard
 from ..errors import InputError
+from ..training.distributed import Shard
 
 __all__ = ["SpikeNoise", "perturbed", "translate"]
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..names import FEEDBACK
+from ..registry import FEEDBACK
 
 __all__ = ["FEEDBACK", "Pathway", "matrix", "register"]
 

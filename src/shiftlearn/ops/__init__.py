@@ -12,12 +12,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .. import rules
 from ..errors import InputError
-from ..events import SpikeEvents
-from . import eager
+from . import eager, rules
 from . import registry as registry
 from .checks import widened
+from .events import SpikeEvents
 
 __all__ = [
     "feedback",
@@ -166,7 +165,7 @@ def fire(
         shift: (..., in, out) weights, the paper's e_ts; the leading dimensions of all arguments are the same.
         delay: (..., out) passing times as factors d > 0 on z, the paper's e_tp.
         feedback: (..., in, out) matrix that carries the error back; None: ``shift`` itself.
-        rule: a name from :func:`shiftlearn.rules.names`. What arrives in the gradients is the rule's adjustments.
+        rule: a name from :func:`shiftlearn.ops.rules.names`. What arrives in the gradients is the rule's adjustments.
         min_drive: floor of the drive where the rule divides by it, >= 0.
         dense: beside SpikeEvents: a (..., batch, in) tensor whose gradient is to be what the inputs receive. Its values
             are not looked at.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..events import MOST, SpikeEvents
+from .events import MOST, SpikeEvents
 
 DEBUG = os.environ.get("SHIFTLEARN_DEBUG", "") not in ("", "0")
 FLOATS = (torch.float32, torch.float64)

@@ -7,8 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .. import rules
-from . import checks, kernels, reference
+from . import checks, kernels, reference, rules
 from .kernels import RULES, sort_levels
 
 __all__ = [

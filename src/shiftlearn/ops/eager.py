@@ -17,8 +17,7 @@ from torch._C import _functorch
 from torch.autograd import forward_ad
 from torch.nn import Parameter
 
-from .. import rules
-from . import checks, reference
+from . import checks, reference, rules
 from .derivatives import FirstOrder, transformed
 from .registry import cpu
 

@@ -10,9 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import rules
 from ..errors import InputError
-from . import _kernels, reference
+from . import _kernels, reference, rules
 
 Sorted = tuple[Tensor, Tensor, Tensor, Tensor]
 

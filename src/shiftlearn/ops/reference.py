@@ -14,9 +14,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from .. import rules
 from ..errors import InputError
-from . import checks
+from . import checks, rules
 from .checks import looks_at
 from .derivatives import unwrapped
 

@@ -16,9 +16,8 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
-from .. import rules
 from ..errors import InputError
-from . import build, reference
+from . import build, reference, rules
 from .derivatives import FirstOrder
 
 WHY_NO_KERNELS = build.why_no_kernels()
@@ -55,7 +54,7 @@ def _gpu() -> ModuleType | None:
         )
         return None
     try:
-        from . import triton
+        from . import gpu
     except ImportError:
         warnings.warn(
             "Triton is not installed: on the GPU the readable reference runs instead, which walks the events one by "
@@ -63,7 +62,7 @@ def _gpu() -> ModuleType | None:
             stacklevel=2,
         )
         return None
-    return triton
+    return gpu
 
 
 def _on_gpu(name: str, reference: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import tasks
+from ..data import tasks
 from ..errors import InputError
-from ..model import Model
+from ..models.model import Model
 from ..nn import ShiftLinear, shift_layers
 from ..nn.conv import fully_connected
 from ..recipes import Recipe

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..model import Model
+from ..models.model import Model
 from ..nn import ShiftLinear, shift_layers
 from ..nn.held import replace
 

@@ -5,9 +5,9 @@ makes a new figure. All return the figure. Colours follow the background; :func:
 are t / τ = log z.
 """
 
-from ..figures import style
 from .activity import LayerActivity, MembranePotential, activity, membrane_potential
 from .disturbances import disturbances
+from .figures import style
 from .potential import potential
 from .raster import raster
 from .results import confusion, curves, decided, decision_time, roc

@@ -12,17 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from .. import ops
-from ..data.tables import Column
+from ..data.tables.table import Column
 from ..errors import InputError
-from ..events import SpikeEvents
-from ..model import Array, Model, Spikes
+from ..models.model import Array, Model, Spikes
 from ..nn import ShiftConv2d, ShiftLinear
+from ..ops.events import SpikeEvents
 
 __all__ = ["LayerActivity", "MembranePotential", "Sample", "activity", "membrane_potential", "spikes"]
 
 Floats = npt.NDArray[np.float64]
 Sample = Array | Sequence[Column] | Spikes
-"""As :meth:`shiftlearn.model.Model.predict` takes them, but one alone."""
+"""As :meth:`shiftlearn.models.model.Model.predict` takes them, but one alone."""
 
 
 @dataclass(frozen=True)

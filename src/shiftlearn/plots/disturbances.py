@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..analysis.robustness import DISTURBANCES
 from ..errors import InputError
-from ..figures import new_figure, palette
-from ..robustness import DISTURBANCES
+from .figures import new_figure, palette
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
@@ -21,7 +21,7 @@ def disturbances(
     """Draw accuracy against the level of each disturbance, one panel each.
 
     Args:
-        rows: of :func:`shiftlearn.robustness.robustness`.
+        rows: of :func:`shiftlearn.analysis.robustness.robustness`.
         figure: to draw into.
         title: above it.
 

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import InputError
-from ..figures import new_figure, palette
-from ..model import Model
-from ..words import counted
+from ..errors import InputError, counted
+from ..models.model import Model
 from .activity import LayerActivity, MembranePotential, Sample, activity, membrane_potential
+from .figures import new_figure, palette
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +40,7 @@ def potential(
 
     Args:
         model: a trained model.
-        x: one sample, in the forms that :meth:`shiftlearn.model.Model.predict` takes.
+        x: one sample, in the forms that :meth:`shiftlearn.models.model.Model.predict` takes.
         layer: its number from 1; default: the read-out.
         neurons: 1 to 8 of them, from 0; of convolutions counted map by map, row by row. Default: the first 3 to fire.
         figure: to draw into.

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..figures import new_figure, palette
-from ..model import Model
-from ..words import counted
+from ..errors import counted
+from ..models.model import Model
 from .activity import LayerActivity, Sample, activity, spikes
+from .figures import new_figure, palette
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +31,7 @@ def raster(
 
     Args:
         model: a trained model.
-        x: one sample, in the forms that :meth:`shiftlearn.model.Model.predict` takes.
+        x: one sample, in the forms that :meth:`shiftlearn.models.model.Model.predict` takes.
         figure: to draw into.
         title: default: the answer.
 

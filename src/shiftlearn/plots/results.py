@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import InputError
-from ..figures import new_figure, palette
-from ..words import counted
+from ..errors import InputError, counted
+from .figures import new_figure, palette
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -115,7 +114,8 @@ def roc(
     """Draw ROC curves, with the corner of few false positives enlarged.
 
     Args:
-        points: rows of class, false_positive_rate and true_positive_rate, as :func:`shiftlearn.records.roc` makes them.
+        points: rows of class, false_positive_rate and true_positive_rate, as
+            :func:`shiftlearn.models.class_figures.roc` makes them.
         ax: to draw into.
         title: above it.
 

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import data
-from ..coding import coded_width
 from ..errors import InputError
-from ..figures import new_figure, palette
-from ..model import Model
+from ..models.model import Model
 from ..nn import ShiftConv2d, shift_layers
+from ..registry import coded_width
+from .figures import new_figure, palette
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

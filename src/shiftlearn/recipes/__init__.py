@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, nearest, unknown_name
-from ..names import (
+from ..registry import (
     BASELINES,
     CODINGS,
     DECIMALS,

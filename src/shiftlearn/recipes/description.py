@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..words import counted
+from ..errors import counted
 from .network import network_name
 
 if TYPE_CHECKING:

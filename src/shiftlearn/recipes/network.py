@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from ..errors import InputError
-from ..names import coded_width
-from ..words import counted
+from ..errors import InputError, counted
+from ..registry import coded_width
 
 if TYPE_CHECKING:
     from . import Recipe
