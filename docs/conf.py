@@ -12,10 +12,14 @@ import os
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))  # for order.py
+sys.path.insert(0, str(Path(__file__).parent))  # for architecture.py, order.py
 os.environ["OMP_NUM_THREADS"] = "1"  # the examples' networks are small; read when torch is imported
 
+import architecture
+
 import shiftlearn
+
+architecture.draw(Path(__file__).parent / "_static" / "architecture.png")
 
 project = "shiftlearn"
 author = "The shiftlearn developers"
@@ -94,6 +98,7 @@ _SINGLE = (
     "index",
     "start",
     "extend",
+    "architecture",
     "mathematics",
     "results",
     "performance",

@@ -33,13 +33,12 @@ import json
 import tempfile
 from pathlib import Path
 
-from shiftlearn import recipes
-from shiftlearn.training import callbacks, run
+from shiftlearn import recipes, train
 
 for coding in ("latency", "rank-order"):
     settings = {"coding": coding, "layers": [0, 100, 0], "epochs": 6, "validation": 300}
     with tempfile.TemporaryDirectory() as folder:
-        run.start(recipes.override(recipes.read("digits"), settings), Path(folder), 0, callbacks.Silent())
+        train(recipes.override(recipes.read("digits"), settings), Path(folder))
         *_, last = (Path(folder) / "metrics.jsonl").read_text().splitlines()
     print(f"{coding:10} {json.loads(last)['validation_accuracy']:.1%} of 300 held-out digits")
 

@@ -26,8 +26,7 @@ print(f"{(answers == y).mean():.1%} in 3-fold cross-validation, at its default s
 # **A CSV file**, as it may come from a spreadsheet: text, numbers, a missing cell. The command line would say
 # ``shiftlearn train flowers.csv --target kind``; this is the same in Python.
 
-from shiftlearn import recipes
-from shiftlearn.training import callbacks, run
+from shiftlearn import recipes, train
 
 folder = Path(tempfile.mkdtemp())
 rows = [
@@ -38,7 +37,7 @@ rows = [
 (folder / "flowers.csv").write_text("\n".join(["length;width;colour;kind", *rows]))
 
 settings = {"dataset": str(folder / "flowers.csv"), "target": "kind", "epochs": 20}
-metrics = run.start(recipes.override(recipes.read("table"), settings), folder / "run", 0, callbacks.Silent())
+metrics = train(recipes.override(recipes.read("table"), settings), folder / "run")
 model = sl.load(folder / "run")
 print(f"{metrics['test_accuracy']:.0%} of {metrics['test_samples']} rows set aside; classes {model.classes}")
 

@@ -16,8 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import shiftlearn as sl
-from shiftlearn import recipes
-from shiftlearn.training import callbacks, run
+from shiftlearn import recipes, train
 
 
 def bars(split):
@@ -37,7 +36,7 @@ sl.data.register("bars", bars, classes=("vertical", "horizontal"))
 settings = {"dataset": "bars", "maps": [8], "kernel": 3, "layers": [64, 50, 2], "epochs": 6, "batch": 20, "lr": 5e-3}
 recipe = recipes.override(recipes.read("mnist"), settings | {"init_scale": 8.0})
 with tempfile.TemporaryDirectory() as folder:
-    metrics = run.start(recipe, Path(folder), seed=0, reporter=callbacks.Silent())
+    metrics = train(recipe, Path(folder))
     model = sl.load(folder)
 print(f"test accuracy {metrics['test_accuracy']:.1%}")
 

@@ -49,14 +49,13 @@ import json
 import tempfile
 from pathlib import Path
 
-from shiftlearn import recipes
-from shiftlearn.training import callbacks, run
+from shiftlearn import recipes, train
 
 found = {}
 for rule in ("sign-only", "exponential", "shifting", "normalized"):
     settings = {"rule": rule, "layers": [0, 100, 0], "epochs": 8, "validation": 300}
     with tempfile.TemporaryDirectory() as folder:
-        run.start(recipes.override(recipes.read("digits"), settings), Path(folder), 0, callbacks.Silent())
+        train(recipes.override(recipes.read("digits"), settings), Path(folder))
         *_, last = (Path(folder) / "metrics.jsonl").read_text().splitlines()
     found[rule] = json.loads(last)["validation_accuracy"]
     print(f"{rule:12} {found[rule]:.1%} of 300 held-out digits")

@@ -25,7 +25,7 @@ BEYOND = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from shiftlearn import data, load, recipes, training
+from shiftlearn import data, load, recipes, train
 from shiftlearn.models.evaluation import evaluate
 
 folder = Path(sys.argv[1])
@@ -38,12 +38,12 @@ settings = {"dataset": "large", "layers": [x.shape[1], 8, 2], "epochs": 1, "batc
 small = [np.array(x[:100, :50]), np.arange(100) % 2]
 data.register("small", lambda part: small, ("even", "odd"))
 few = {"dataset": "small", "layers": [50, 8, 2], "epochs": 1, "batch": 100, "validation": 10}
-training.start(recipes.override(recipes.read("mnist"), few), folder / "small", 0, training.Silent())
+train(recipes.override(recipes.read("mnist"), few), folder / "small")
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + x.nbytes // 2, resource.RLIM_INFINITY))
 if sys.argv[2] == "copied":
     x = np.array(x)
-training.start(recipes.override(recipes.read("mnist"), settings), folder / "run", 0, training.Silent())
+train(recipes.override(recipes.read("mnist"), settings), folder / "run")
 model = load(folder / "run")
 print(evaluate(model).accuracy, evaluate(model, "train").accuracy, model.predict(x).shape)
 """

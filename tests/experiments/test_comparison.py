@@ -81,7 +81,7 @@ def test_a_single_seed_has_no_deviation(call, tmp_path, monkeypatch):
 
 
 def test_a_rule_of_a_module_makes_folders_that_any_system_can_name():
-    (cell,) = comparison.grid(recipes.read("iris"), ["shiftlearn.rules:exact"], ["random"], ["error"], 1)
+    (cell,) = comparison.grid(recipes.read("iris"), ["shiftlearn.ops.rules:exact"], ["random"], ["error"], 1)
     assert cell.name == "shiftlearn.ops.rules.exact-random-error-seed0"
     assert cell.recipe.rule == "shiftlearn.ops.rules:exact"
 

@@ -13,7 +13,7 @@ from shiftlearn.analysis.cost import cost
 from shiftlearn.data import load
 from shiftlearn.errors import InputError
 from shiftlearn.experiments import reproduction
-from shiftlearn.models import stored
+from shiftlearn.models.model import load as load_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = ("mnist-random", "mnist")
@@ -67,7 +67,7 @@ def test_the_command_writes_what_it_found(call, small, tmp_path):
         accuracy = [json.loads((folder / "metrics.json").read_text())["test_accuracy"] for folder in folders]
         assert float(row["accuracy_mean"]) == pytest.approx(np.mean(accuracy))
         assert float(row["accuracy_sd"]) == pytest.approx(np.std(accuracy, ddof=1))
-        model = stored.load(folders[0])
+        model = load_model(folders[0])
         price = cost(model, model.values(load("mnist", "test")[0][:1000]))
         assert float(row["operations"]) == pytest.approx(price.operations)
         assert int(row["dense_operations"]) == 784 * 8 + 80

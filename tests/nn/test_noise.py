@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from shiftlearn import ops
 from shiftlearn.errors import InputError
 from shiftlearn.nn import ShiftConv2d, ShiftLinear, SpikeNoise, translate
-from shiftlearn.training.distributed import Shard, World
+from shiftlearn.nn.shard import Shard
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -73,7 +73,7 @@ def test_processes_share_the_noise_of_one() -> None:
     z, parts = times(7, 4), []
     for rank in (0, 1):
         noise = SpikeNoise(0.2, 0.3, seeded())
-        noise.shard = Shard(7, World(rank, 2))
+        noise.shard = Shard(7, rank, 2)
         parts.append(noise(nn.Identity(), (z[noise.shard.rows],))[0])
     assert torch.equal(torch.cat(parts), noisy(z, jitter=0.2, deletion=0.3))
 

@@ -276,7 +276,7 @@ def test_the_ops_have_a_kernel_for_gpus() -> None:
 def test_without_triton_the_reference_runs_and_says_so(monkeypatch: pytest.MonkeyPatch, triton_wanted: None) -> None:
     for name in [name for name in sys.modules if name.startswith("shiftlearn.ops.gpu")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delattr(ops, "triton")
+    monkeypatch.delattr(ops, "gpu")
     monkeypatch.setitem(sys.modules, "triton", None)
     with pytest.warns(UserWarning, match="Triton is not installed: on the GPU the readable reference runs instead"):
         assert registry._gpu() is None

@@ -17,8 +17,9 @@ import torch
 from shiftlearn import recipes
 from shiftlearn.errors import InputError, PeerError
 from shiftlearn.models.build import build
+from shiftlearn.nn.shard import Shard
 from shiftlearn.training import callbacks, distributed, run
-from shiftlearn.training.distributed import ALONE, Shard, World
+from shiftlearn.training.distributed import ALONE, World
 from shiftlearn.training.step import Learner, random_state
 
 pytestmark = [

@@ -1,6 +1,6 @@
 """What a trained network costs, bears and does inside, and what simpler classifiers reach on the same data.
 
-May import: models, and what models may import.
+May import: models, and what lies below it.
 """
 
 from __future__ import annotations

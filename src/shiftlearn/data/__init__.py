@@ -1,4 +1,7 @@
-"""Datasets: where their files are looked for, how they are read, checked and, if need be, downloaded."""
+"""What networks learn from: images, tables, spike trains, datasets of one's own, and the split of a recipe's dataset.
+
+May import: recipes, coding, ops, and what lies below them.
+"""
 
 from __future__ import annotations
 

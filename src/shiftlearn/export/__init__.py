@@ -1,4 +1,7 @@
-"""Trained networks in formats that other programs read."""
+"""Trained networks in formats that other programs read.
+
+May import: anything but plots, playground, estimator and cli.
+"""
 
 from __future__ import annotations
 

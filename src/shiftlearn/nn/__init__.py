@@ -1,4 +1,7 @@
-"""Modules over :mod:`shiftlearn.ops`: layers, pooling, losses, and the steps that follow the optimizer's."""
+"""Modules over :mod:`shiftlearn.ops`: layers, pooling, losses, and the steps that follow the optimizer's.
+
+May import: ops, and what lies below it.
+"""
 
 from . import pathways
 from .constraints import Constraints, Homeostasis, constrain, project_delays

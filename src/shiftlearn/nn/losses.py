@@ -20,7 +20,7 @@ from ..ops.checks import widened
 from ..ops.derivatives import FirstOrder, vmapped
 from ..ops.reference import check_classes
 from ..registry import BASELINES, READOUTS
-from ..training.distributed import Shard
+from .shard import Shard
 
 __all__ = ["FirstSpikeCrossEntropy", "RewardLoss", "SoftmaxTargetError", "first_to_fire", "spike_time_scores"]
 
@@ -207,7 +207,7 @@ class RewardLoss(nn.Module):
         reward = (guess[:, 0] == target).to(z.dtype)
         chosen = log_p.gather(1, guess)[:, 0]
         sure = self.baseline == "confidence"
-        expected = chosen.detach().exp() if sure else shard.world.sum(reward.sum()) / shard.total
+        expected = chosen.detach().exp() if sure else shard.sum(reward.sum()) / shard.total
         rows = (expected - reward) * chosen
         loss = (rows if weight is None else rows * weight).sum()
         return loss / max(z.shape[0], 1) if self.reduction == "mean" else loss

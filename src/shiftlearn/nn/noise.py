@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..training.distributed import Shard
+from .shard import Shard
 
 __all__ = ["SpikeNoise", "perturbed", "translate"]
 

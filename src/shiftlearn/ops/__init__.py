@@ -3,6 +3,8 @@
 These faces take :class:`~shiftlearn.SpikeEvents` and check shapes; the torch ops that they call are in
 :mod:`.registry`. Only ``fire`` has a gradient, and no second one: a backward pass through anything else raises
 NotImplementedError. Under torch.autocast they take half precision too and compute in float32.
+
+May import: errors, files, registry.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""A page that shows a trained network at work: draw an image, and watch spikes race through the layers."""
+"""A page that shows a trained network at work: draw an image, and watch spikes race through the layers.
+
+May import: anything but plots, export, estimator and cli.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 Functions that fill one pair of axes take ``ax``, the others ``figure`` (a figure of matplotlib or a part of one); None
 makes a new figure. All return the figure. Colours follow the background; :func:`style` sets the rest of the look. Times
 are t / τ = log z.
+
+May import: anything but export, playground, estimator and cli.
 """
 
 from .activity import LayerActivity, MembranePotential, activity, membrane_potential

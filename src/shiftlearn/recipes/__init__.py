@@ -1,4 +1,7 @@
-"""Recipes: every setting of an experiment, one TOML file each."""
+"""Recipes: every setting of an experiment, one TOML file each.
+
+May import: registry, files, errors.
+"""
 
 from __future__ import annotations
 

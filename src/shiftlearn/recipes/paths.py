@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from ..registry import DATASET_NAMES
 
 if TYPE_CHECKING:
     from . import Recipe
@@ -41,16 +42,10 @@ def _absolute(key: str, value: Any, folder: Path) -> Any:
     if not isinstance(value, str) or not value:
         return value
     path = folder / os.path.expanduser(value)
-    if key == "dataset" and not _looks_like_path(value) and (not path.is_file() or _is_dataset(value)):
+    if key == "dataset" and not _looks_like_path(value) and (not path.is_file() or value in DATASET_NAMES):
         return value
     return str(path.absolute())
 
 
 def _looks_like_path(value: str) -> bool:
     return bool(Path(value).suffix) or "/" in value or os.sep in value
-
-
-def _is_dataset(name: str) -> bool:
-    from ..data import DATASET_NAMES  # imports NumPy, and few settings come so far
-
-    return name in DATASET_NAMES

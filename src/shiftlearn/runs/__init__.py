@@ -1,7 +1,7 @@
 """Run folders: who owns one, the training state and the results in it, and a listing of many.
 
 A run folder holds settings (JSON), weights and training state (safetensors), all written atomically.
-May import: models and what models may import.
+May import: models, and what lies below it.
 
 ========================== =======================================================================================
 ``config.json``            the resolved recipe, the seed, names of the classes and the scaling of a table's columns;

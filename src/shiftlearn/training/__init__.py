@@ -1,4 +1,4 @@
 """From a recipe to a trained model: one step, epochs, whole runs, ensembles, folds and repeats, over processes.
 
-May import: runs, analysis, models, and what these may import.
+May import: analysis, runs, and what lies below them.
 """

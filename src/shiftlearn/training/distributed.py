@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import InputError, PeerError
+from ..nn.shard import Shard
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["ALONE", "Shard", "World", "join"]
+__all__ = ["ALONE", "World", "join"]
 
 T = TypeVar("T")
 _TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
@@ -42,7 +43,7 @@ class World:
 
     def shard(self, total: int) -> Shard:
         """This process's part of ``total`` samples."""
-        return Shard(total, self)
+        return Shard(total, self.rank, self.size, self.sum)
 
     def sum(self, value: Tensor) -> Tensor:
         """The sum of the values of all processes."""
@@ -109,21 +110,6 @@ class World:
 
 
 ALONE = World()
-
-
-@dataclass(frozen=True)
-class Shard:
-    """The part of ``total`` samples (a batch, in its order) that one process takes."""
-
-    total: int
-    world: World = ALONE
-
-    @property
-    def rows(self) -> slice:
-        """Its samples; the parts of the processes differ by at most one, and can be empty."""
-        size, more = divmod(self.total, self.world.size)
-        start = self.world.rank * size + min(self.world.rank, more)
-        return slice(start, start + size + (self.world.rank < more))
 
 
 @contextlib.contextmanager

@@ -29,7 +29,7 @@ from ..recipes import Recipe
 from ..runs.checkpoint import PREVIOUS, load_state, save_state, unfinished
 from ..runs.folder import Claim, hold
 from ..runs.results import LOG, read_log, read_metrics, write_results
-from .callbacks import Ready, Reporter
+from .callbacks import Ready, Reporter, Silent
 from .distributed import ALONE, World
 from .health import Health, require_finite, require_room, warn_if_squeezed
 from .step import Learner, random_state
@@ -44,8 +44,8 @@ _INITIALISING = 256  # training samples to which the weights are fitted with ini
 def start(
     recipe: Recipe,
     folder: Path | Claim,
-    seed: int,
-    reporter: Reporter,
+    seed: int = 0,
+    reporter: Reporter | None = None,
     device: str = "cpu",
     data_dir: str | None = None,
     world: World = ALONE,
@@ -66,7 +66,7 @@ def start(
         run = world.agreed(lambda: _Run(recipe, seed, device, data_dir, world=world))
         world.first(lambda: run.model.save_settings(claim.folder, **run.about))
         ready(run.recipe, run.account)
-        return run.finish(claim.folder, reporter)
+        return run.finish(claim.folder, reporter or Silent())
 
 
 def resume(

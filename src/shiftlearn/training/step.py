@@ -21,9 +21,10 @@ from ..nn import (
     SpikeNoise,
     shift_layers,
 )
+from ..nn.shard import Shard
 from ..ops.events import SpikeEvents
 from ..recipes import Recipe
-from .distributed import Shard, World
+from .distributed import World
 from .health import require_finite
 
 __all__ = ["Learner", "random_state"]
@@ -163,7 +164,7 @@ class Learner:
         size = max(shard.total, 1)
         self.optimizer.zero_grad()
         # World.parallel averages over the processes what here is to be summed.
-        (loss * shard.world.size if self.recipe.loss == "published" else loss / (size / shard.world.size)).backward()
+        (loss * shard.size if self.recipe.loss == "published" else loss / (size / shard.size)).backward()
         self.constraints.before_step()
         self.optimizer.step()
         self.constraints.after_step()

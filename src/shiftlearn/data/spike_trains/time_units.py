@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from ...errors import InputError
 from ...ops.events import LATEST
 from ...registry import TIME_UNITS
 
-if TYPE_CHECKING:
-    from .trials import Trials
-
 __all__ = ["per_second", "require_range", "squeezed"]
 
 _LEAST = 0.5  # tau; images take 1 (published) or 2 (the recipes), trials of the recipe "tca" 5
 _USUAL = 5.0  # tau
+
+
+class Timed(Protocol):
+    """What :class:`shiftlearn.data.spike_trains.Trials` tell of their times, in seconds."""
+
+    @property
+    def times(self) -> npt.NDArray[np.float64]:
+        """(spikes,)"""
+
+    @property
+    def lengths(self) -> npt.NDArray[np.float64]:
+        """(trials,)"""
+
+    @property
+    def time_unit(self) -> str:
+        """The unit they were given in."""
 
 
 def per_second(unit: str) -> int:
@@ -31,7 +46,7 @@ def per_second(unit: str) -> int:
 
 
 def require_range(
-    trials: Trials, tau: float, cue: bool = False, dtype: torch.dtype = torch.float32, source: str = "trials"
+    trials: Timed, tau: float, cue: bool = False, dtype: torch.dtype = torch.float32, source: str = "trials"
 ) -> None:
     """InputError if a spike, or the cue at the end of a trial, comes so late that ``dtype`` cannot carry exp(t / tau).
 
@@ -48,7 +63,7 @@ def require_range(
         )
 
 
-def squeezed(trials: Trials, tau: float, source: str = "trials") -> str | None:
+def squeezed(trials: Timed, tau: float, source: str = "trials") -> str | None:
     """What to tell a user whose spikes all come within a small part of tau; None if they do not."""
     latest = float(trials.times.max(initial=0))
     if not 0 < latest < _LEAST * tau:
@@ -59,7 +74,7 @@ def squeezed(trials: Trials, tau: float, source: str = "trials") -> str | None:
     )
 
 
-def _place(trials: Trials, latest: float, tau: float) -> str:
+def _place(trials: Timed, latest: float, tau: float) -> str:
     """A time in the unit it was given in, and in tau."""
     given = latest * per_second(trials.time_unit)
     return f"{_short(given)} {trials.time_unit}, {_short(latest / tau)} tau (tau = {tau:g} s)"
@@ -69,7 +84,7 @@ def _short(x: float) -> str:
     return f"{x:,.0f}" if x >= 100 else f"{x:.3g}"
 
 
-def _other_unit(trials: Trials, latest: float, tau: float, least: float) -> str:
+def _other_unit(trials: Timed, latest: float, tau: float, least: float) -> str:
     """Advice to read the times in the first unit in which they last from ``least`` to 80 tau, if there is one."""
     given = latest * per_second(trials.time_unit)
     for unit, per in TIME_UNITS.items():
