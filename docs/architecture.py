@@ -11,7 +11,6 @@ from __future__ import annotations
 import ast
 import sys
 import tomllib
-from collections import Counter
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -46,9 +45,9 @@ def sentence(name: str) -> str:
     return " ".join(text.split("\n\n")[0].split()).replace("``", "").replace(":mod:`shiftlearn.ops`", "ops")
 
 
-def imports(name: str) -> Counter[str]:
-    """How many import statements lead to each other folder."""
-    found: Counter[str] = Counter()
+def imports(name: str) -> set[str]:
+    """The other folders that its import statements name."""
+    found: set[str] = set()
     for path in sources(name):
         here = ("shiftlearn", *path.relative_to(PACKAGE).parts[:-1])
         for node in ast.walk(ast.parse(path.read_text())):

@@ -17,7 +17,7 @@ from shiftlearn import coding, data, nn, recipes, to_time
 from shiftlearn.data import tasks
 from shiftlearn.errors import InputError
 from shiftlearn.ops import rules
-from shiftlearn.registry import CODINGS, FEEDBACK, Registry
+from shiftlearn.registry import CODINGS, DATASET_NAMES, FEEDBACK, Registry
 from shiftlearn.training import callbacks, run
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -261,3 +261,7 @@ def test_the_rules_of_the_example_are_what_they_say(delay: float, monkeypatch: p
                         expected[i, j] -= error[b, j] / slope * math.exp(t_in[b, i] - t_out[b, j])
         assert (expected != 0).sum() > 8
         torch.testing.assert_close(layer.shift.grad, expected)
+
+
+def test_the_names_of_datasets_are_those_that_can_be_read():
+    assert set(DATASET_NAMES) == {*data.DATASETS, *data.tables.TABLES, "xor", "tca"}

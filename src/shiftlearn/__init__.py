@@ -43,30 +43,31 @@ __all__ = [
     "train",
 ]
 
-_MODULES = ("analysis", "coding", "data", "export", "nn", "ops", "plots")
-_NAMES = {  # module, and the name there where it is another
-    "InputError": ("errors",),
-    "Model": ("models.model",),
-    "Recipe": ("recipes",),
-    "ShiftClassifier": ("estimator",),
-    "SpikeEvents": ("ops.events",),
+_MODULES = {
+    **{name: name for name in ("analysis", "coding", "data", "export", "nn", "ops", "plots")},
+    "rules": "ops.rules",
+}
+_NAMES = {  # module, and the name there
+    "InputError": ("errors", "InputError"),
+    "Model": ("models.model", "Model"),
+    "Recipe": ("recipes", "Recipe"),
+    "ShiftClassifier": ("estimator", "ShiftClassifier"),
+    "SpikeEvents": ("ops.events", "SpikeEvents"),
     "list_recipes": ("recipes", "names"),
-    "load": ("models.model",),
+    "load": ("models.model", "load"),
     "recipe": ("recipes", "read"),
-    "to_time": ("ops.events",),
-    "to_z": ("ops.events",),
+    "to_time": ("ops.events", "to_time"),
+    "to_z": ("ops.events", "to_z"),
     "train": ("training.run", "start"),
 }
 
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        return importlib.import_module(f".{name}", __name__)
-    if name == "rules":
-        return importlib.import_module(".ops.rules", __name__)
+        return importlib.import_module(f".{_MODULES[name]}", __name__)
     if name in _NAMES:
-        module, *other = _NAMES[name]
-        return getattr(importlib.import_module(f".{module}", __name__), *(other or [name]))
+        module, attribute = _NAMES[name]
+        return getattr(importlib.import_module(f".{module}", __name__), attribute)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -7,14 +7,14 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from .errors import InputError
 
-__all__ = ["as_csv", "readable", "write", "write_json"]
+__all__ = ["as_csv", "csv_lines", "readable", "write", "write_json"]
 
 
 def write(path: Path, content: bytes, previous: Path | None = None) -> None:
@@ -67,11 +67,13 @@ def readable(path: Path, kind: str) -> Iterator[None]:
         raise InputError(f"{path}: cannot be read as {kind} ({reason})") from error
 
 
-def as_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """Rows, all with the keys of the first, as CSV with a header; floats keep every digit, None is an empty cell."""
+def csv_lines(lines: Iterable[Iterable[Any]]) -> bytes:
+    """Cells, line by line, as CSV; floats keep every digit, None is an empty cell."""
     text = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(text, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    csv.writer(text).writerows(lines)
     return text.getvalue().encode()
+
+
+def as_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """Rows, all with the keys of the first, as CSV (:func:`csv_lines`) with a header."""
+    return csv_lines([rows[0], *([row[key] for key in rows[0]] for row in rows)]) if rows else b""

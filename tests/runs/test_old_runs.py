@@ -13,8 +13,7 @@ import pytest
 import shiftlearn as sl
 from shiftlearn.data.tables.table import read_rows
 from shiftlearn.errors import InputError
-from shiftlearn.models import evaluation
-from shiftlearn.models.evaluation import evaluate
+from shiftlearn.models.evaluation import evaluate, task_of
 from shiftlearn.models.stored import read_config
 from shiftlearn.runs.results import read_metrics
 from shiftlearn.training import callbacks
@@ -52,7 +51,7 @@ def evaluates_as_stored(old, name):
 
 def test_table_predicts_as_stored(old):
     model = sl.load(old / "table")
-    task = evaluation.of_model(model, None, ["test"])
+    task = task_of(model, None, ["test"])
     with open("table/test_predictions.csv", encoding="utf-8", newline="") as file:
         stored = list(csv.DictReader(file))
     test = task.take(task.test)

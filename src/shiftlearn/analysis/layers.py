@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,9 +13,6 @@ from ..errors import InputError
 from ..nn import causal_share, sample_spread
 from ..nn.conv import fully_connected
 from ..ops.events import SpikeEvents
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["condition", "layer_report"]
 

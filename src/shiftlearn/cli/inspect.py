@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import files
 from ..analysis.layers import layer_report
 from ..errors import InputError, counted
-from ..files import write
-from ..models import evaluation
+from ..files import as_csv, write
+from ..models.evaluation import task_of
 from ..models.model import load
 from ..plots.figures import picture, require_matplotlib, style
 from ..plots.layers import draw
@@ -32,7 +31,7 @@ def inspect(run: str, samples: int, data_dir: str | None, out: str | None) -> No
     if path is not None and path.suffix.lower() == ".png":
         require_matplotlib()
     model = load(run)
-    task = evaluation.of_model(model, data_dir, ["train"])
+    task = task_of(model, data_dir, ["train"])
     chosen = task.train[:samples]
     rows = layer_report(model.network, model.encode(model.values(task.take(chosen))))
     table = Table(*(name.replace("_", " ") for name in rows[0]))
@@ -42,7 +41,7 @@ def inspect(run: str, samples: int, data_dir: str | None, out: str | None) -> No
     print(f"{counted(len(chosen), 'training sample')} of {model.recipe.dataset}; times t = log z in units of tau")
     if path is None:
         return
-    content = files.as_csv(rows)
+    content = as_csv(rows)
     if path.suffix.lower() == ".png":
         with style():
             content = picture(draw(rows, str(run)), ".png")

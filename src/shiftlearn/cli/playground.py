@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from ..files import write
-from ..models import evaluation
+from ..models.evaluation import task_of
 from ..models.model import load
 from .target import target
 
@@ -21,7 +21,7 @@ def playground(run: str, data_dir: str | None, out: str) -> None:
 
     model = load(run)
     require_images(model)
-    task = evaluation.of_model(model, data_dir, ["test"])
+    task = task_of(model, data_dir, ["test"])
     found = check(model, task)
     content = page(model, task, found).encode()
     write(path, content)

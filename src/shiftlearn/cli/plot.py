@@ -14,8 +14,9 @@ import typer
 from .. import plots
 from ..errors import InputError, counted, unknown_name
 from ..files import write
-from ..models import class_figures, evaluation
+from ..models import class_figures
 from ..models.build import of_recipe
+from ..models.evaluation import task_of
 from ..models.model import Model, load
 from ..models.stored import Config, read_config
 from ..nn import shift_layers
@@ -180,7 +181,7 @@ def _sample(wish: _Wish, model: Model) -> tuple[Values, str]:
         sample = tuple(column[one] for column in values) if isinstance(values, list | tuple) else values[one]
         return sample, names[number]
     # A cross-validation tests with every row of its table.
-    task = evaluation.of_model(model, wish.data_dir, [] if wish.config.folds else ["test"])
+    task = task_of(model, wish.data_dir, [] if wish.config.folds else ["test"])
     chosen = np.arange(len(task.labels)) if wish.config.folds else task.test
     of = model.recipe.dataset if wish.config.folds else f"the test data of {model.recipe.dataset}"
     _require_within(number, len(chosen), of)

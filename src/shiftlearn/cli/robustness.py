@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from .. import files
 from ..analysis.robustness import DISTURBANCES, robustness
 from ..errors import InputError, counted, unknown_name
-from ..files import write
-from ..models import evaluation
+from ..files import as_csv, write
+from ..models.evaluation import task_of
 from ..models.model import load
 from ..plots.figures import PICTURES, picture, require_matplotlib, style
 from .printing import Voice
@@ -31,7 +30,7 @@ def show(run: str, kinds: str, seed: int, data_dir: str | None, out: str | None,
     if path is not None and path.suffix.lower() != ".csv":
         require_matplotlib()
     model = load(run)
-    task = evaluation.of_model(model, data_dir, ["test"])
+    task = task_of(model, data_dir, ["test"])
     rows = robustness(model, model.values(task.take(task.test)), task.labels[task.test], chosen, seed)
     table = Table("disturbance", "level", "accuracy", "silent", "tied")
     for row in rows:
@@ -42,7 +41,7 @@ def show(run: str, kinds: str, seed: int, data_dir: str | None, out: str | None,
     voice.result(rows)
     if path is None:
         return
-    content = files.as_csv(rows)
+    content = as_csv(rows)
     if (suffix := path.suffix.lower()) != ".csv":
         from ..plots import disturbances
 

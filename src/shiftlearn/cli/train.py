@@ -26,7 +26,6 @@ from ..training.cross_validation import cross_validate
 from ..training.distributed import World, join
 from ..training.health import explained_memory
 from ..training.repeats import repeat
-from ..training.run import start, take_up
 from .printing import Voice
 from .progress import reporter, run_warnings
 from .summary import print_summary
@@ -123,7 +122,7 @@ def _job(
         )
     if resume is not None:
         folder = Path(resume)
-        claim, config, metrics = take_up(folder, held)
+        claim, config, metrics = run.take_up(folder, held)
         if config.folds:
             plan = Plan(config.folds, config.repeats, config.compare)
         elif config.repeats:
@@ -199,7 +198,7 @@ def _run(
             elif resume:
                 metrics = run.resume(job.claim, watch, device, data_dir, world, ready)
             else:
-                metrics = start(recipe, job.claim, seed, watch, device, data_dir, world, ready)
+                metrics = run.start(recipe, job.claim, seed, watch, device, data_dir, world, ready)
             if board is not None:
                 assert metrics is not None
                 board.end(metrics)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cache, partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,17 +13,12 @@ from torch import Tensor
 from ..errors import InputError
 from ..ops import sort_levels
 from ..ops.events import SpikeEvents
-from ..registry import CODINGS, coded_width
-
-if TYPE_CHECKING:
-    pass
+from ..registry import CODINGS
 
 __all__ = [
-    "CODINGS",
     "Coding",
     "binarised",
     "coarse",
-    "coded_width",
     "encoder",
     "ink",
     "latency",

@@ -8,7 +8,7 @@ import hashlib
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,9 +24,6 @@ from .tables.classes import old_names
 from .tables.features import Features
 from .tables.numbers import Notation
 from .tables.table import TABLES, Column, Table, load_table, read_csv
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["Task", "fitted", "read", "require_same", "warn_of"]
 

@@ -5,19 +5,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from .. import files, recipes
+from .. import recipes
 from ..errors import InputError
-from ..files import write
+from ..files import as_csv, write
 from ..ops import rules
 from ..recipes import Recipe
 from .sweep import Cell
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["grid", "summarise"]
 
@@ -70,5 +67,5 @@ def summarise(found: Iterable[tuple[Cell, dict[str, Any]]], out: Path) -> list[d
             }
         )
     rows.sort(key=lambda row: -row["accuracy_mean"])
-    write(out / "comparison.csv", files.as_csv(rows))
+    write(out / "comparison.csv", as_csv(rows))
     return rows

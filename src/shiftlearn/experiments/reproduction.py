@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import data, files, recipes
+from .. import data, recipes
 from ..analysis.cost import cost
 from ..errors import InputError
-from ..files import write
-from ..models import evaluation
+from ..files import as_csv, write
+from ..models.evaluation import task_of
 from ..models.model import load
 from ..recipes.description import augmentation, modulator
 from ..recipes.network import network_name
@@ -62,7 +62,7 @@ def summarise(found: Iterable[tuple[Cell, dict[str, Any]]], out: Path, data_dir:
     for name, several in together.items():
         accuracy = [metrics["test_accuracy"] for _, metrics in several]
         model = load(out / several[0][0].name)
-        task = evaluation.of_model(model, data_dir, ["test"])
+        task = task_of(model, data_dir, ["test"])
         price = cost(model, model.values(task.take(task.test[:_COSTED])))
         rows.append(
             {
@@ -84,7 +84,7 @@ def summarise(found: Iterable[tuple[Cell, dict[str, Any]]], out: Path, data_dir:
                 "dense_operations": price.dense,
             }
         )
-    write(out / "results.csv", files.as_csv(rows))
+    write(out / "results.csv", as_csv(rows))
     return rows
 
 

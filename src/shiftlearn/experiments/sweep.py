@@ -14,7 +14,7 @@ from ..recipes import Recipe
 from ..recipes.paths import absolute
 from ..runs.folder import Claim, hold
 from ..runs.results import read_metrics
-from ..training import callbacks
+from ..training.callbacks import Silent
 from ..training.run import resume, start
 
 __all__ = ["Cell", "run"]
@@ -81,8 +81,8 @@ def _train(cell: Cell, folder: Path, data_dir: str | None) -> tuple[Cell, dict[s
 
     torch.set_num_threads(1)
     if (folder / CONFIG).is_file():
-        metrics = resume(folder, callbacks.Silent(), data_dir=data_dir)
+        metrics = resume(folder, Silent(), data_dir=data_dir)
     else:
-        metrics = start(cell.recipe, folder, cell.seed, callbacks.Silent(), data_dir=data_dir)
+        metrics = start(cell.recipe, folder, cell.seed, Silent(), data_dir=data_dir)
     assert metrics is not None
     return cell, metrics

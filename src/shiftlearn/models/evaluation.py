@@ -1,4 +1,4 @@
-"""How well a model does: accuracy, silence and ties, and the files that record them."""
+"""How well a model does: accuracy, silence and ties."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import torch
 from ..data import tasks
 from ..nn import first_to_fire, spike_time_scores
 from ..recipes import Recipe
-from . import class_figures, evaluation
+from . import class_figures
 from .model import Model
 
-__all__ = ["Evaluation", "evaluate", "judge", "of_model"]
+__all__ = ["Evaluation", "evaluate", "judge", "task_of"]
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def evaluate(model: Model, split: Literal["train", "test"] = "test", data_dir: s
     Raises:
         InputError: the dataset is not there, is damaged, or is a table that has changed.
     """
-    task = evaluation.of_model(model, data_dir, [split])
+    task = task_of(model, data_dir, [split])
     chosen = task.train if split == "train" else task.test
     return judge(model.spike_times(task.take(chosen)), task.labels[chosen], model.recipe)
 
@@ -78,7 +78,7 @@ def judge(times: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], recipe:
     return Evaluation(labels, first_to_fire(heard).numpy(), times, scores.numpy())
 
 
-def of_model(model: Model, data_dir: str | None, parts: Sequence[Literal["train", "test"]]) -> tasks.Task:
+def task_of(model: Model, data_dir: str | None, parts: Sequence[Literal["train", "test"]]) -> tasks.Task:
     """The dataset that a model was trained on, as :func:`shiftlearn.data.tasks.read` gives it.
 
     Raises:

@@ -20,11 +20,7 @@ from ..files import write_json
 from ..recipes import paths
 
 CONFIG = "config.json"  # written once data and device were found; before that there is no run to resume
-
-
 WEIGHTS = "weights.safetensors"
-
-
 _FORMAT = 1
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,26 +12,21 @@ import numpy as np
 import torch
 
 from ..errors import InputError
-from ..files import as_csv, write, write_json
+from ..files import as_csv, csv_lines, write, write_json
 from ..models import class_figures
 from ..models.evaluation import Evaluation
 from ..models.model import Model
 from ..recipes import Recipe
 
 METRICS, LOG = "metrics.json", "metrics.jsonl"
-
-
-RESULTS = ("test_predictions.csv", "confusion_matrix.csv", "classes.csv", "roc.csv", "repeats.csv")
-
-
+PREDICTIONS = "test_predictions.csv"
+RESULTS = (PREDICTIONS, "confusion_matrix.csv", "classes.csv", "roc.csv", "repeats.csv")
 # What the summary of each kind of run is about, and the numbers that go with it.
 _FIGURES = {
     "test_accuracy": ("test_samples", "silent_samples", "tied_samples"),
     "accuracy_mean": ("accuracy_sd", "folds", "repeats", "test_samples", "silent_samples", "tied_samples"),
     "success_rate": ("repeats", "solved", "solved_at_the_end", "frozen", "frozen_unsolved"),
 }
-
-
 _OTHERS = {
     "test_accuracy": (),
     "accuracy_mean": ("compared",),
@@ -77,9 +71,6 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
     return records
 
 
-PREDICTIONS = "test_predictions.csv"
-
-
 def write_records(
     folder: Path, found: Evaluation, classes: Sequence[str], names: Sequence[str], keys: Sequence[Sequence[int]]
 ) -> None:
@@ -88,12 +79,12 @@ def write_records(
     ``keys`` says for each sample where it comes from, under the headings ``names``.
     """
     numbers = range(len(classes))
-    rows = [[*names, "label", "predicted", *(f"score_{k}" for k in numbers), *(f"z_{k}" for k in numbers)]]
-    for key, *row in zip(keys, found.labels, found.predicted, found.scores, found.times, strict=True):
-        rows.append([*map(str, key), *map(str, row[:2]), *map(str, row[2]), *map(str, row[3])])
-    _write_csv(folder / PREDICTIONS, rows)
-    matrix = [[name, *map(str, counts)] for name, counts in zip(classes, found.confusion(), strict=True)]
-    _write_csv(folder / "confusion_matrix.csv", [["true \\ predicted", *classes], *matrix])
+    head = [*names, "label", "predicted", *(f"score_{k}" for k in numbers), *(f"z_{k}" for k in numbers)]
+    samples = zip(keys, found.labels, found.predicted, found.scores, found.times, strict=True)
+    rows = ([*key, label, chosen, *scores, *z] for key, label, chosen, scores, z in samples)
+    write(folder / PREDICTIONS, csv_lines([head, *rows]))
+    matrix = ([name, *counts] for name, counts in zip(classes, found.confusion(), strict=True))
+    write(folder / "confusion_matrix.csv", csv_lines([["true \\ predicted", *classes], *matrix]))
     arguments = found.labels, found.scores, classes
     write(folder / "roc.csv", as_csv(class_figures.roc(*arguments)))
     write(folder / "classes.csv", as_csv(found.per_class(classes)))
@@ -122,12 +113,6 @@ def read_predictions(folder: Path) -> Evaluation:
     except (ValueError, IndexError) as error:
         raise InputError(f"{path} is damaged: {type(error).__name__}: {error}") from None
     return Evaluation(labels, predicted, times, scores)
-
-
-def _write_csv(path: Path, rows: Sequence[Sequence[str]]) -> None:
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    write(path, text.getvalue().encode())
 
 
 def about(recipe: Recipe, seed: int, seconds: float) -> dict[str, Any]:

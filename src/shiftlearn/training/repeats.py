@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from .. import files
 from ..data import tasks
 from ..errors import InputError
-from ..files import write, write_json
+from ..files import as_csv, write, write_json
 from ..models.stored import write_config
 from ..nn import first_to_fire
 from ..recipes import Recipe
@@ -117,7 +116,7 @@ def _write(folder: Path, runs: _Runs, seed: int, seconds: float) -> dict[str, An
         }
         for k in range(len(right))
     ]
-    write(folder / "repeats.csv", files.as_csv(rows))
+    write(folder / "repeats.csv", as_csv(rows))
     soon = [epoch for epoch in first if epoch >= 0]
     solved, repeats = len(soon), len(right)
     interval = binomtest(solved, repeats).proportion_ci(method="wilson")
