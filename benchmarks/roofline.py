@@ -31,7 +31,7 @@ from shiftlearn import ops, recipes
 from shiftlearn.cli.allocator import keep_freed_memory
 from shiftlearn.coding import coarse, encoder, latency
 from shiftlearn.models.build import build
-from shiftlearn.ops import _kernels, kernels, rules
+from shiftlearn.ops import _kernels, cpu
 
 BATCH = 128
 LANES = {"baseline": 4, "avx2": 8, "avx512": 16}[_kernels.instruction_set()]  # float32 numbers of a vector
@@ -135,22 +135,10 @@ def few_work(z: Tensor, layer: sl.nn.ShiftLinear, rounds: int) -> dict[str, tupl
     """The same of a layer of few outputs, in both directions."""
     shift, delay = layer.shift.detach(), layer.delay.detach()
     inputs, outputs = shift.shape
-    size = kernels.run("trace_bytes", z.dtype, [], [], False, BATCH, inputs, outputs, True)
-    trace, z_out = torch.empty(size, dtype=torch.uint8), torch.empty(BATCH, outputs)
-    sizes, given = (1, BATCH, inputs, outputs, 1), [z, 0, 0, 0, 0, 0]
-    forward = partial(kernels.run, "forward", z.dtype, [*given, shift, delay, True], [trace, z_out], *sizes)
-    forward()
-    back = [
-        kernels.RULES.index(rules.get(layer.rule)),
-        *given,
-        trace,
-        torch.rand_like(z_out),
-        delay,
-        shift,
-        layer.min_drive,
-    ]
-    results = kernels.room_for_adjustments(shift, delay, BATCH, True, True)
-    backward = partial(kernels.run, "backward", z.dtype, back, results, *sizes)
+    forward = partial(cpu.forward, z, None, shift, delay, keep=True)
+    z_out, trace = forward()
+    settings = layer.rule, layer.min_drive, True, True
+    backward = partial(cpu.backward, torch.rand_like(z_out), trace, z, None, shift, delay, shift, *settings)
     waited = int((z <= (z_out / delay).amax(1, keepdim=True)).sum()) * outputs
     values, neurons, pairs = z.numel(), z_out.numel(), z.numel() * outputs
     return {

@@ -109,12 +109,12 @@ def instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.fixture
 def triton_wanted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What runs on a GPU gets the Triton kernels."""
-    from shiftlearn.ops import registry
+    from shiftlearn.ops import dispatch
 
-    monkeypatch.setenv(registry.TRITON, "1")
-    registry._gpu.cache_clear()
+    monkeypatch.setenv(dispatch.TRITON, "1")
+    dispatch._gpu.cache_clear()
     yield
-    registry._gpu.cache_clear()
+    dispatch._gpu.cache_clear()
 
 
 @pytest.fixture(scope="session")

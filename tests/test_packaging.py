@@ -57,7 +57,7 @@ def unpacked(sdist, tmp_path_factory):
 def test_the_sdist_has_what_is_needed_and_no_more(sdist, unpacked):
     assert sdist.stat().st_size < 2 * MEGABYTE
     names = {path.relative_to(unpacked).as_posix() for path in unpacked.rglob("*") if path.is_file()}
-    assert {"pyproject.toml", "CMakeLists.txt", "README.md", "LICENSE", "src/shiftlearn/ops/_cpu/module.cpp"} <= names
+    assert {"pyproject.toml", "CMakeLists.txt", "README.md", "LICENSE", "src/shiftlearn/ops/cpu/module.cpp"} <= names
     assert {"src/shiftlearn/recipes/mnist.toml", "tests/conftest.py", "tests/training/golden/layer_12x7.npz"} <= names
     unwanted = (".ci/", ".git/", ".venv/", "build/", "dist/", "runs/", "datasets/mnist/", "datasets/fashion-mnist/")
     assert not [name for name in names if name.startswith(unwanted) or "cache__" in name or "_cache/" in name]
@@ -87,11 +87,11 @@ def failing(unpacked, tmp_path):
     if shutil.which("c++") is None:
         pytest.skip("there is no C++ compiler")
     script = tmp_path / "failing"
-    error = f"{unpacked}/src/shiftlearn/ops/_cpu/module.cpp:7:3: error: 'boom' was not declared in this scope"
+    error = f"{unpacked}/src/shiftlearn/ops/cpu/module.cpp:7:3: error: 'boom' was not declared in this scope"
     script.write_text(
         f"""#!/bin/sh
 case "$*" in
-  *_cpu/*|*nanobind*) echo "{error}" >&2; exit 1;;
+  *ops/cpu*|*nanobind*) echo "{error}" >&2; exit 1;;
   *) exec c++ "$@";;
 esac
 """
@@ -104,7 +104,7 @@ esac
     ("compiler", "why"),
     [
         ("none", 'CMake: The C++ compiler "/bin/false" is not able to compile a simple test program'),
-        ("failing", "src/shiftlearn/ops/_cpu/module.cpp:7:3: error: 'boom' was not declared in this scope"),
+        ("failing", "src/shiftlearn/ops/cpu/module.cpp:7:3: error: 'boom' was not declared in this scope"),
     ],
     ids=["no compiler", "compile error"],
 )
@@ -116,7 +116,7 @@ def test_without_kernels(compiler, why, unpacked, tmp_path, request):
     assert sorted(unpacked.rglob("*")) == before  # another build of the same tree may be at work
     with zipfile.ZipFile(wheel) as archive:
         assert not [name for name in archive.namelist() if "_kernels." in name and not name.endswith(".pyi")]
-        assert not [name for name in archive.namelist() if "/_cpu/" in name]
+        assert not [name for name in archive.namelist() if "/cpu/" in name]
         assert "shiftlearn/recipes/mnist.toml" in archive.namelist()
         archive.extractall(tmp_path / "site")
     script = """

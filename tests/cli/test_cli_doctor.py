@@ -10,7 +10,7 @@ import sys
 import pytest
 import torch
 
-from shiftlearn.ops import registry
+from shiftlearn.ops import dispatch
 
 
 def test_it_shows_what_is_found(call, tmp_path, monkeypatch):
@@ -22,7 +22,7 @@ def test_it_shows_what_is_found(call, tmp_path, monkeypatch):
     found = json.loads(out)
     assert found["torch"] == torch.__version__
     assert found["threads"] == {"torch": torch.get_num_threads(), "cores": os.cpu_count()}
-    assert found["kernels"]["compiled"] == (registry.cpu is not None)
+    assert found["kernels"]["compiled"] == (dispatch.cpu is not None)
     assert found["data"] == {"mnist": str(tmp_path / "mnist"), "fashion-mnist": None}
     code, out, err = call("doctor")
     lines = dict(line.strip().split("  ", 1) for line in out.splitlines())
@@ -40,7 +40,7 @@ def test_it_shows_the_instruction_set_in_use(call, instruction_set):
 
 
 def test_it_says_why_there_are_no_kernels(call, monkeypatch):
-    monkeypatch.setattr(registry, "WHY_NO_KERNELS", "they could not be built: x.cpp:1:1: error: boom")
+    monkeypatch.setattr(dispatch, "WHY_NO_KERNELS", "they could not be built: x.cpp:1:1: error: boom")
     monkeypatch.setitem(sys.modules, "shiftlearn.ops._kernels", None)
     monkeypatch.delattr("shiftlearn.ops._kernels", raising=False)
     code, out, _ = call("doctor")

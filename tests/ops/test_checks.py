@@ -15,7 +15,7 @@ from test_bad_input import refused
 from torch import Tensor
 
 from shiftlearn import SpikeEvents, ops
-from shiftlearn.ops import checks, reference
+from shiftlearn.ops import checks, signatures
 
 inf, nan = math.inf, math.nan
 raw = torch.ops.shiftlearn
@@ -48,15 +48,12 @@ def call(op: str, **changes: Tensor) -> Any:
             return raw.plasticity(*events, g["count"], g["a"], g["a"], 3)
         case "feedback":
             return raw.feedback(*events, g["count"], g["a"], g["shift"])
-        case "adjustments":
-            settings = g["shift"], g["delay"], None, "exact", 0.0, True, True
-            return raw.adjustments(*events, g["count"], g["a"], g["u"], g["u"], *settings)
         case "coefficients":
             return raw.coefficients("exact", g["a"], g["u"], g["u"], g["delay"], 0.0)
     raise AssertionError(op)
 
 
-WITH_EVENTS = ["first_spike", "fire", "plasticity", "feedback", "adjustments"]
+WITH_EVENTS = ["first_spike", "fire", "plasticity", "feedback"]
 
 
 @needs_kernels
@@ -104,14 +101,13 @@ def test_events(op: str, changes: dict[str, Tensor], parts: list[str]) -> None:
         (["feedback"], {"shift": torch.ones(3, 4).double()}, ["weight must be", "float32", "float64"]),
         (["feedback"], {"shift": torch.ones(3, 5)}, ["weight must be (3, 4)", "(3, 5)"]),
         (["feedback"], {"shift": torch.ones(2, 3, 4)}, ["weight must be (3, 4)", "(2, 3, 4)"]),
-        (["fire", "coefficients", "adjustments"], {"delay": torch.ones(3)}, ["delay must be (4,)", "(3,)"]),
-        (["fire", "coefficients", "adjustments"], {"delay": torch.ones(4).double()}, ["delay must be", "float64"]),
-        (["plasticity", "feedback", "adjustments"], {"count": torch.ones(2, 4)}, ["count must be", "int32"]),
+        (["fire", "coefficients"], {"delay": torch.ones(3)}, ["delay must be (4,)", "(3,)"]),
+        (["fire", "coefficients"], {"delay": torch.ones(4).double()}, ["delay must be", "float64"]),
+        (["plasticity", "feedback"], {"count": torch.ones(2, 4)}, ["count must be", "int32"]),
         (["plasticity", "feedback"], {"count": GIVEN["count"][:1]}, ["count must be", "2 rows", "(1, 4)"]),
         (["plasticity", "feedback"], {"a": torch.ones(2, 5)}, ["must be (2, 4)", "(2, 5)"]),
         (["plasticity", "feedback"], {"a": torch.ones(2, 4).double()}, ["must be (2, 4)", "float64"]),
-        (["coefficients", "adjustments"], {"a": torch.ones(1, 4)}, ["must be (2, 4)", "(1, 4)"]),
-        (["adjustments"], {"u": torch.ones(1, 4)}, ["delta must be (1, 4)", "(2, 4)"]),
+        (["coefficients"], {"a": torch.ones(1, 4)}, ["must be (2, 4)", "(1, 4)"]),
         (["coefficients"], {"u": torch.ones(4)}, ["u must be (..., batch, out)", "(4,)"]),
     ],
     ids=str,
@@ -128,10 +124,22 @@ def test_the_other_tensors(ops_: list[str], changes: dict[str, Tensor], parts: l
     [
         (lambda: raw.sort_spikes(torch.ones(2, 3).half()), ["z must be", "float16"]),
         (lambda: raw.sort_spikes(torch.tensor(1.0)), ["z must be (..., in)", "()"]),
-        (lambda: raw.cross_entropy(torch.ones(2, 3), torch.zeros(1).long(), 1, 0, 9), ["target must be (2,)", "(1,)"]),
-        (lambda: raw.cross_entropy(torch.ones(2, 3), torch.zeros(2).int(), 1, 0, 9), ["target must be", "int32"]),
-        (lambda: raw.cross_entropy(torch.ones(3), torch.zeros(3).long(), 1, 0, 9), ["z must be (batch, classes)"]),
-        (lambda: raw.cross_entropy(torch.ones(1, 3), torch.tensor([3]), 1, 0, 9), ["classes from 0 to 2", "got 3"]),
+        (
+            lambda: raw.cross_entropy(torch.ones(2, 3), torch.zeros(1).long(), None, 1, 1, 0, 9),
+            ["target must be (2,)", "(1,)"],
+        ),
+        (
+            lambda: raw.cross_entropy(torch.ones(2, 3), torch.zeros(2).int(), None, 1, 1, 0, 9),
+            ["target must be", "int32"],
+        ),
+        (
+            lambda: raw.cross_entropy(torch.ones(3), torch.zeros(3).long(), None, 1, 1, 0, 9),
+            ["z must be (batch, classes)"],
+        ),
+        (
+            lambda: raw.cross_entropy(torch.ones(1, 3), torch.tensor([3]), None, 1, 1, 0, 9),
+            ["classes from 0 to 2", "got 3"],
+        ),
     ],
 )
 def test_sorting_and_loss(use: Callable[[], Any], parts: list[str]) -> None:
@@ -161,7 +169,7 @@ def test_other_layouts_in_memory_give_the_same() -> None:
 
 def test_what_a_gpu_would_get_is_on_one_device(triton_wanted: None) -> None:
     """Asked before anything is launched, so no GPU takes part."""
-    run = ops.registry._on_gpu("first_spike", reference.first_spike)
+    run = ops.dispatch.on_gpu("first_spike")
     events = [GIVEN[name].to("meta") for name in EVENTS]
     refused(lambda: run(*events, GIVEN["shift"]), "all tensors must be on one device", "cpu", "meta")
     refused(lambda: run(*events, GIVEN["shift"].double().to("meta")), "shift must be", "float32", "float64")
@@ -173,7 +181,7 @@ def test_what_a_gpu_would_get_is_on_one_device(triton_wanted: None) -> None:
 def test_more_inputs_than_channels_have_numbers() -> None:
     """Refused before anything of that size is allocated."""
     wide = torch.ones(1, 1).expand(1, BIG)
-    if ops.registry.cpu is not None:
+    if ops.dispatch.cpu is not None:
         refused(lambda: ops.sort_spikes(wide), "z must have 2147483645 inputs or fewer", str(BIG))
     z, channel, offsets = torch.ones(1), torch.zeros(1, dtype=torch.int32), torch.tensor([0, 1])
     refused(lambda: SpikeEvents(z, channel, offsets, BIG), "num_channels must be 2147483645 or less", str(BIG))
@@ -206,9 +214,9 @@ def test_events_beyond_32_bits(tmp_path: Path) -> None:
     z[BIG:], channel[BIG:] = torch.tensor([1.0, 2.0]), torch.tensor([0, 1], dtype=torch.int32)
     offsets, rest = torch.tensor([BIG, BIG + 2]), torch.tensor([inf])
     shift, count, u, drive = torch.tensor([[1.5], [2.0]]), torch.zeros(1, dtype=torch.int32), *torch.zeros(2, 1)
-    kernels = ops.kernels._kernels.float32
-    arrays = [x.data_ptr() for x in (z, channel, offsets, rest, shift)]
-    assert kernels.first_spike(*arrays, 0, u.data_ptr(), count.data_ptr(), drive.data_ptr(), 0, 1, 1, 2, 1, 1)
+    kernels = ops.cpu._kernels.float32
+    arrays = [x.data_ptr() for x in (z, channel, offsets, rest, shift, u, count, drive)]
+    kernels.first_spike(*arrays, 1, 1, 2, 1, 1)
     assert (u.item(), count.item(), drive.item()) == (pytest.approx(2.2), 2, 2.5)
 
 
@@ -218,7 +226,7 @@ def test_events_beyond_32_bits(tmp_path: Path) -> None:
 def test_values_elsewhere_are_looked_at_where_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shown on the `meta` device, whose tensors have no values to look at."""
     delay, target = torch.ones(3, device="meta"), torch.ones(3, dtype=torch.int64, device="meta")
-    for check in (lambda: reference.check_delay(delay), lambda: reference.check_classes(target, 3)):
+    for check in (lambda: checks.delays(delay), lambda: checks.classes(target, 3)):
         check()
         monkeypatch.setattr(checks, "DEBUG", True)
         with pytest.raises(RuntimeError, match="meta"):
@@ -230,6 +238,6 @@ def test_the_whole_of_the_events_is_looked_at_where_that_is_asked_for(monkeypatc
     """A channel that repeats where rest is finite is found by SpikeEvents alone."""
     channel = torch.tensor([0, 0, 1], dtype=torch.int32)
     events = [GIVEN["z"], channel, GIVEN["offsets"], GIVEN["rest"]]
-    checks.first_spike(*events, GIVEN["shift"])
+    signatures.first_spike(*events, GIVEN["shift"])
     monkeypatch.setattr(checks, "DEBUG", True)
-    refused(lambda: checks.first_spike(*events, GIVEN["shift"]), "rest must be inf where a channel repeats")
+    refused(lambda: signatures.first_spike(*events, GIVEN["shift"]), "rest must be inf where a channel repeats")

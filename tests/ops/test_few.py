@@ -26,7 +26,6 @@ def fire(problem: Dense, dtype: torch.dtype, rule: str = "normalized", feedback:
     """u, and what one error for each output and row sends to the inputs and the weights."""
     z, shift = problem.tensor(dtype).requires_grad_(), problem.weight(dtype).requires_grad_()
     u = ops.fire(z, shift, torch.ones(shift.shape[1], dtype=dtype), feedback, rule, 0.125)
-    assert type(u.grad_fn).__name__ == "FireBackward"
     (torch.where(u.isinf(), 0, u) * errors(u)).sum().backward()
     return u.detach(), z.grad, shift.grad
 

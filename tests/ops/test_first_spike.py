@@ -32,7 +32,7 @@ from problems import (
 
 from shiftlearn import SpikeEvents, ops
 from shiftlearn.errors import InputError
-from shiftlearn.ops import reference
+from shiftlearn.ops import checks, reference
 
 inf = math.inf
 
@@ -138,9 +138,9 @@ def test_leading_dimensions_become_rows(engine: ModuleType) -> None:
 
 
 def test_a_delay_may_shorten() -> None:
-    reference.check_delay(torch.tensor([0.5, 2.0]))
+    checks.delays(torch.tensor([0.5, 2.0]))
     with pytest.raises(InputError, match=r" got -0\.5: project .* \(shiftlearn\.nn\.project_delays\)$"):
-        reference.check_delay(torch.tensor([0.5, -0.5]))
+        checks.delays(torch.tensor([0.5, -0.5]))
 
 
 def test_the_reference_stays_on_its_device() -> None:

@@ -20,7 +20,7 @@ def every_kernel(g: dict[str, Any]) -> list[Tensor]:
         *reference.sort_spikes(g["z"]), u, count, drive, a, c, f, gain,
         reference.plasticity(*g["events"], count, a, c, 5),
         reference.feedback(*g["events"], count, f, g["shift"]),
-        *reference.cross_entropy(g["z"], g["target"], 2.0, 0.25, 20.0),
+        *reference.cross_entropy(g["z"], g["target"], None, 1, 2.0, 0.25, 20.0),
         *reference.sort_windows(g["images"], 2),
         reference.sum_windows(g["values"], g["images"].shape, 2),
     ]  # fmt: skip

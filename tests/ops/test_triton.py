@@ -9,6 +9,7 @@ import math
 import os
 import subprocess
 import sys
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,7 +34,7 @@ from test_first_spike import check_against_oracle
 from torch import Tensor
 
 from shiftlearn import SpikeEvents, ops
-from shiftlearn.ops import reference, registry
+from shiftlearn.ops import autograd, dispatch, operations, reference
 
 pytest.importorskip("triton", reason="Triton is not installed")
 from shiftlearn.ops import gpu as gpu
@@ -221,7 +222,7 @@ def test_tensors_need_not_be_contiguous() -> None:
 @pytest.mark.usefixtures("triton_wanted")
 @pytest.mark.parametrize("matrix", [False, True], ids=["symmetric", "matrix"])
 @pytest.mark.parametrize("rule", RULES)
-def test_fire_and_its_adjustments(rule: str, matrix: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fire_and_its_gradients(rule: str, matrix: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two layers, forward and backward, as on a GPU but for the device: equal to those on the CPU."""
     torch.manual_seed(0)
     problem = random_dense(4, 5, 7, 6, silent=0.2)
@@ -237,40 +238,23 @@ def test_fire_and_its_adjustments(rule: str, matrix: bool, monkeypatch: pytest.M
         return [out.detach().cpu(), *(x.grad.cpu() for x in leaves)]
 
     want = run(torch.device("cpu"))
-    monkeypatch.setattr(ops.eager, "serves", lambda *_: False)
-    names = "sort_spikes", "fire", "adjustments"
-    monkeypatch.setattr(registry, "_ops", SimpleNamespace(**{name: registry._on_gpu(name, None) for name in names}))
-    monkeypatch.setattr(ops, "_ops", SimpleNamespace(sort_spikes=registry._ops.sort_spikes, fire=registry._Fire.apply))
+    names = "sort_spikes", "first_spike", "coefficients", "feedback", "plasticity"
+    kernels = SimpleNamespace(**{name: dispatch.on_gpu(name) for name in names})
+    monkeypatch.setattr(torch.ops.shiftlearn, "first_spike", kernels.first_spike)
+    kernels.fire = dispatch._fire
+    monkeypatch.setattr(autograd, "_ops", kernels)
+    monkeypatch.setattr(operations, "direct", lambda *_: False)
+    fire = partial(autograd.Fire.apply, False)
+    monkeypatch.setattr(operations, "_ops", SimpleNamespace(sort_spikes=kernels.sort_spikes, fire=fire))
     got = run(DEVICE)
     assert want[0].isfinite().any()
     for x, y in zip(got, want, strict=True):
         torch.testing.assert_close(x, y, rtol=1e-11, atol=1e-11)
 
 
-@both
-@pytest.mark.parametrize("to_shift", [False, True])
-@pytest.mark.parametrize("to_input", [False, True])
-def test_adjustments_are_made_where_wanted(to_input: bool, to_shift: bool, dtype: torch.dtype) -> None:
-    """Both from one look at the events: the same bits as plasticity and feedback by themselves."""
-    problem = random_dense(7, 3, 6, 5)
-    events, shift, delay = problem.events(dtype), problem.weight(dtype), torch.full((5,), 1.5, dtype=dtype)
-    *events, shift, delay = there(*Events(events), shift, delay)
-    z_out, u, count, drive = gpu.fire(None, *events, shift, delay, None, "exact", 0.0)
-    assert torch.equal(z_out, u * delay)
-    delta = torch.linspace(-1, 1, 15, dtype=dtype, device=DEVICE).reshape(3, 5)
-    heard, learned, g = gpu.adjustments(
-        *events, count, delta, u, drive, shift, delay, None, "exact", 0.0, to_input, to_shift
-    )
-    a, c, f, late = gpu.coefficients("exact", delta, u, drive, delay, 0.0)
-    assert torch.equal(g, late)
-    assert torch.equal(heard, gpu.feedback(*events, count, f, shift) if to_input else u.new_empty(0))
-    assert torch.equal(learned, gpu.plasticity(*events, count, a, c, 6) if to_shift else u.new_empty(0))
-
-
 def test_the_ops_have_a_kernel_for_gpus() -> None:
     for name in gpu.__all__:
-        if name != "sort_levels":  # which is no op
-            assert torch._C._dispatch_has_kernel_for_dispatch_key(f"shiftlearn::{name}", "CUDA")
+        assert torch._C._dispatch_has_kernel_for_dispatch_key(f"shiftlearn::{name}", "CUDA")
 
 
 def test_without_triton_the_reference_runs_and_says_so(monkeypatch: pytest.MonkeyPatch, triton_wanted: None) -> None:
@@ -279,7 +263,7 @@ def test_without_triton_the_reference_runs_and_says_so(monkeypatch: pytest.Monke
     monkeypatch.delattr(ops, "gpu")
     monkeypatch.setitem(sys.modules, "triton", None)
     with pytest.warns(UserWarning, match="Triton is not installed: on the GPU the readable reference runs instead"):
-        assert registry._gpu() is None
+        assert dispatch._gpu() is None
 
 
 # --------------------------------------------------------------------------- what no interpreter shows
@@ -300,7 +284,7 @@ integers = dict.fromkeys(("channel", "count", "turn", "repeated"), "*i32")
 integers |= dict(offsets="*i64", target="*i64", active="*i8")
 sizes = dict(inputs="i32", outputs="i32", batch="i32", rows="i32", tiles="i32", blocks="i32", classes="i32")
 constants = dict(SIZE=1024, CLASSES=16, CHANNELS=32, COLUMNS=64, ROWS=16, AHEAD=8, BLOCK=1024)
-constants |= dict(RULE=1, QUANTISED=False, DELAYED=True, MIN_DRIVE=0.1, BETA=4.0, SMOOTHING=0.1, HORIZON=100.0)
+constants |= dict(RULE=1, QUANTISED=False, MIN_DRIVE=0.1, BETA=4.0, SMOOTHING=0.1, HORIZON=100.0)
 kernels = walk._walk, adjust._invert, adjust._learn, adjust._send, elementwise._coefficients, elementwise._cross_entropy
 for real, kernel in [(real, kernel) for real in ("*fp32", "*fp64") for kernel in kernels] + [("*fp32", sorting._sort)]:
     types = integers | sizes | dict.fromkeys(constants, "constexpr")

@@ -104,8 +104,10 @@ def test_cross_entropy(classes: int, dtype: torch.dtype) -> None:
     z[torch.rand(5, classes) < 0.3] = inf
     z[1] = inf
     target = torch.randint(classes, (5,))
-    want = reference.cross_entropy(z.double(), target, 4.0, 0.2, 50.0)
-    got = gpu.cross_entropy(z.to(DEVICE), target.to(DEVICE), 4.0, 0.2, 50.0)
+    weight = torch.rand(5, dtype=dtype) if classes % 2 else None
+    there = None if weight is None else weight.to(DEVICE)
+    want = reference.cross_entropy(z.double(), target, None if weight is None else weight.double(), 5, 4.0, 0.2, 50.0)
+    got = gpu.cross_entropy(z.to(DEVICE), target.to(DEVICE), there, 5, 4.0, 0.2, 50.0)
     error = dict(rtol=1e-5, atol=1e-5) if dtype == torch.float32 else dict(rtol=1e-12, atol=1e-12)
     for x, y in zip(got, want, strict=True):
         assert x.dtype == dtype

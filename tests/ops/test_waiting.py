@@ -96,7 +96,7 @@ def test_convolution() -> None:
 def test_what_the_reference_does_on_a_gpu(rule: str) -> None:
     assert copies(lambda: reference.sort_spikes(meta(5, 20))) == []
     assert copies(lambda: reference.coefficients(rule, *[meta(5, 7)] * 3, meta(7), 0.1)) == []
-    assert copies(lambda: reference.cross_entropy(meta(5, 3), TARGET, 2.0, 0.1, 100.0)) == []
+    assert copies(lambda: reference.cross_entropy(meta(5, 3), TARGET, None, 1, 2.0, 0.1, 100.0)) == []
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32], ids=["levels", "floats"])
@@ -124,12 +124,10 @@ def test_what_surrounds_the_triton_kernels(monkeypatch: pytest.MonkeyPatch) -> N
             monkeypatch.setattr(sys.modules[f"{gpu.__name__}.{module}"], name, Launch())
     events = meta(100), meta(100, dtype=torch.int32), meta(6, dtype=torch.int64), meta(5)
     count, of_neuron = meta(5, 7, dtype=torch.int32), [meta(5, 7)] * 3
-    layer = meta(20, 7), meta(7), None
     assert copies(lambda: gpu.sort_spikes(meta(5, 20))) == []
     assert copies(lambda: gpu.sort_levels(meta(5, 20, dtype=torch.uint8), meta(256))) == []
-    assert copies(lambda: gpu.fire(None, *events, *layer, "normalized", 0.1)) == []
-    assert copies(lambda: gpu.adjustments(*events, count, *of_neuron, *layer, "normalized", 0.1, True, True)) == []
-    assert copies(lambda: gpu.cross_entropy(meta(5, 3), TARGET, 2.0, 0.1, 100.0)) == []
+    assert copies(lambda: gpu.coefficients("normalized", *of_neuron, meta(7), 0.1)) == []
+    assert copies(lambda: gpu.cross_entropy(meta(5, 3), TARGET, meta(5), 5, 2.0, 0.1, 100.0)) == []
     assert copies(lambda: gpu.first_spike(*events, meta(20, 7))) == []
     assert copies(lambda: gpu.plasticity(*events, count, meta(5, 7), meta(5, 7), 20)) == []
     assert copies(lambda: gpu.feedback(*events, count, meta(5, 7), meta(20, 7))) == []

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import shiftlearn as sl
-from shiftlearn.ops import eager, reference
+from shiftlearn.ops import operations, reference
 
 GOLDEN = Path(__file__).parent / "golden"
 LAYERS = ("layer_12x7", "layer_64x32", "layer_mnist_784x100")
@@ -138,7 +138,7 @@ def test_whole_xor_run(path, monkeypatch):
     g = golden("xor_400_epochs")
     lead = (1,) if path == "ensemble" else ()
     if path == "dispatcher":
-        monkeypatch.setattr(eager, "serves", lambda *_: False)
+        monkeypatch.setattr(operations, "direct", lambda *_: False)
     weights = [g["e_ts1"].reshape(*lead, 2, 8), g["e_ts2"].reshape(*lead, 8, 2)]
     delays = [torch.ones(*lead, 8), torch.ones(*lead, 2)]
     for x in (*weights, *delays):

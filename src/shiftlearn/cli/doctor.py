@@ -38,7 +38,7 @@ def findings() -> dict[str, Any]:
     """Versions, kernels and why there are none, instruction sets, threads, GPU, extras and data."""
     import torch
 
-    from ..ops import registry
+    from ..ops import dispatch
 
     triton = _version("triton")
     return {
@@ -48,12 +48,12 @@ def findings() -> dict[str, Any]:
         "torch": torch.__version__,
         "numpy": _version("numpy"),
         "platform": platform.platform(),
-        "kernels": {"compiled": registry.WHY_NO_KERNELS is None, "why_not": registry.WHY_NO_KERNELS, **_kernels()},
+        "kernels": {"compiled": dispatch.WHY_NO_KERNELS is None, "why_not": dispatch.WHY_NO_KERNELS, **_kernels()},
         "threads": {"torch": torch.get_num_threads(), "cores": os.cpu_count()},
         "gpu": {
             "name": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
             "triton": triton,
-            "kernels": "Triton" if triton and registry.triton_wanted() else "reference",
+            "kernels": "Triton" if triton and dispatch.triton_wanted() else "reference",
         },
         "extras": {name: _version(name) for name in _EXTRAS},
         "data": {name: _place(name) for name in DATASETS},

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from .. import ops
 from ..errors import InputError, RunWarning
-from ..ops import eager, rules
+from ..ops import rules
+from ..ops.checks import plain
 from ..ops.events import SpikeEvents
 from ..registry import FEEDBACK
 from . import pathways
@@ -122,7 +123,7 @@ class ShiftLinear(nn.Module):
 
     def look_at_delays(self) -> None:
         """Warn once of a delay factor below 1, unless ``published_delays``; only on the CPU, where one can look."""
-        if self.published_delays or self._warned or not eager.plain(self.delay):
+        if self.published_delays or self._warned or not plain(self.delay):
             return
         if self._seen == (seen := _state(self.delay)):
             return
@@ -140,7 +141,7 @@ class ShiftLinear(nn.Module):
     def project_delays(self) -> None:
         """Set delay factors below 1 to 1."""
         change(self, "delay", lambda delay, _: delay.clamp_(min=1))
-        if eager.plain(self.delay):  # and need not be looked at
+        if plain(self.delay):  # and need not be looked at
             self._seen = _state(self.delay)
 
     def forward(self, z: Tensor | SpikeEvents) -> Tensor:

@@ -14,11 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .. import ops
 from ..errors import InputError, unknown_name
-from ..ops import eager
-from ..ops.checks import widened
+from ..ops.checks import classes, widened
 from ..ops.derivatives import FirstOrder, vmapped
-from ..ops.reference import check_classes
 from ..registry import BASELINES, READOUTS
 from .shard import Shard
 
@@ -119,18 +118,13 @@ class FirstSpikeCrossEntropy(nn.Module):
         z, weight = _checked(z, target, weight)
         z, horizon = _read(z, self.horizon, self.readout)
         among = max(z.shape[0], 1) if self.reduction == "mean" else 1
-        settings = self.beta, self.label_smoothing, horizon
-        if self.ordinal:
-            rows = self._ordinal(_heard(z, horizon), target)
-        elif weight is None and eager.serves(z, target):
-            loss: Tensor = eager.CrossEntropy.apply(z, target.long(), among, *settings)  # type: ignore[no-untyped-call]
-            return loss
-        else:
-            rows, _ = torch.ops.shiftlearn.cross_entropy(z, target.long(), *settings)
+        if not self.ordinal:
+            return ops.cross_entropy(z, target.long(), weight, among, self.beta, self.label_smoothing, horizon)
+        rows = self._ordinal(_heard(z, horizon), target)
         return (rows if weight is None else rows * weight).sum() / among
 
     def _ordinal(self, z: Tensor, target: Tensor) -> Tensor:
-        check_classes(target, z.shape[1])
+        classes(target, z.shape[1])
         distance = torch.arange(z.shape[1], device=z.device) - target[:, None]
         wanted = torch.softmax((distance / self.ordinal).square().to(z.dtype) / -2, -1)
         wanted = (1 - self.label_smoothing) * wanted + self.label_smoothing / z.shape[1]
@@ -194,7 +188,7 @@ class RewardLoss(nn.Module):
                 "which use it) cannot take apart: call it once, with all rows"
             )
         z, weight = _checked(z, target, weight)
-        check_classes(target, z.shape[1])
+        classes(target, z.shape[1])
         shard = shard or Shard(len(z))
         log_p = torch.log_softmax(-self.beta * _heard(*_read(z, self.horizon, self.readout)), -1)
         # The guesses are drawn on the CPU, whatever the device, and for the rows of the other processes too: so they
@@ -232,7 +226,7 @@ class SoftmaxTargetError(nn.Module):
     def forward(self, z: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         """Scalar loss of (batch, classes) spike times for (batch,) class indices; ``weight`` (batch,) is each row's."""
         z, weight = _checked(z, target, weight)
-        check_classes(target, z.shape[1])
+        classes(target, z.shape[1])
         wanted = torch.full_like(z, 0.99).scatter(1, target.long()[:, None], 0.01)
         wanted = torch.softmax(torch.exp(wanted), -1)
         scale = 1.0 if self.reduction == "sum" else 1.0 / max(z.shape[0], 1)

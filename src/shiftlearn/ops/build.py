@@ -6,7 +6,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-_ERROR = "_build_error.txt"  # written by _cpu/build.cmake in place of the kernels
+_ERROR = "_build_error.txt"  # written by cpu/build.cmake in place of the kernels
 
 
 def why_no_kernels() -> str | None:

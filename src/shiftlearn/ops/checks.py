@@ -1,6 +1,6 @@
-"""What the ops below the faces ask of their tensors: kernels get addresses, and would read past a wrong shape.
+"""The validation of spikes and tensors; the shapes of each op are in :mod:`.signatures`.
 
-Shapes and dtypes are looked at always, which costs no look at the data. Values are looked at on the CPU alone, since
+Shapes and dtypes are always checked, which needs no look at the data. Values are checked on the CPU alone, since
 elsewhere that would wait for the device; with the environment variable ``SHIFTLEARN_DEBUG=1`` they are there too.
 """
 
@@ -11,12 +11,15 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
+from torch.nn import Parameter
 
 from ..errors import InputError
-from .events import MOST, SpikeEvents
+from .derivatives import transformed, unwrapped
 
 DEBUG = os.environ.get("SHIFTLEARN_DEBUG", "") not in ("", "0")
 FLOATS = (torch.float32, torch.float64)
+MOST = 2**31 - 3  # spikes of a row, and channels: the kernels count both in 32 bits
 
 
 def autocast(x: Tensor) -> bool:
@@ -34,143 +37,108 @@ def looks_at(x: Tensor) -> bool:
     return x.device.type == "cpu" or DEBUG
 
 
-def sort_spikes(z: Tensor) -> None:
-    if z.ndim < 1 or z.dtype not in FLOATS:
-        raise InputError(f"z must be (..., in) of float32 or float64, got {tuple(z.shape)} of {z.dtype}")
-    if z.shape[-1] > MOST:
-        raise InputError(f"z must have {MOST} inputs or fewer, got {z.shape[-1]}")
+def plain(*tensors: Tensor | None) -> bool:
+    """True for tensors on the CPU that nobody traces or wraps: what they hold can be looked at, and is all there is."""
+    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack():
+        return False
+    if transformed() or forward_ad._current_level >= 0:
+        return False
+    return all(x is None or (type(x) in (Tensor, Parameter) and x.device.type == "cpu") for x in tensors)
 
 
-def sort_windows(images: Tensor, size: int) -> None:
-    if images.ndim != 4 or images.dtype not in FLOATS:
+def array(name: str, x: Tensor, shape: Sequence[int], dtype: torch.dtype) -> None:
+    """InputError unless ``x`` has that shape and dtype."""
+    if x.shape != tuple(shape) or x.dtype != dtype:
+        raise InputError(f"{name} must be {tuple(shape)} of {dtype}, got {tuple(x.shape)} of {x.dtype}")
+
+
+def positive(z: Tensor) -> None:
+    """InputError unless all of (rows, in) z are positive; NaN is not."""
+    valid = z > 0
+    if not valid.all():
+        row = int((~valid).any(1).nonzero()[0])
+        bad = z[row][~valid[row]][0].item()
+        raise InputError(f"z must be positive (z = exp(t / tau)) or inf for no spike, got {bad:g} in row {row}")
+
+
+def delays(delay: Tensor) -> None:
+    """InputError unless all delays are positive; not looked at where that would wait for a device."""
+    if looks_at(delay) and not (delay > 0).all():
         raise InputError(
-            f"images must be (batch, channels, rows, columns) of float32 or float64, got {tuple(images.shape)} of "
-            f"{images.dtype}"
+            f"delay must be positive (it multiplies z > 0), got {delay[~(delay > 0)][0].item():g}: "
+            "project it after the optimizer's step (shiftlearn.nn.project_delays)"
         )
-    _window(images.shape, size)
 
 
-def sum_windows(values: Tensor, shape: Sequence[int], size: int) -> None:
-    if len(shape) != 4:
-        raise InputError(f"shape must be (batch, channels, rows, columns), got {tuple(shape)}")
-    _window(shape, size)
-    batch, channels, rows, columns = shape
-    expected = (batch * (rows - size + 1) * (columns - size + 1), channels * size**2)
-    if values.dtype not in FLOATS:
-        raise InputError(f"values must be float32 or float64, got {values.dtype}")
-    _array("values", values, expected, values.dtype)
-
-
-def _window(shape: Sequence[int], size: int) -> None:
-    """That windows of ``size`` by ``size`` fit into images of that shape, and the kernels can count."""
-    _, channels, rows, columns = shape
-    if not 1 <= size <= min(rows, columns):
-        raise InputError(f"size must be from 1 to the images' {min(rows, columns)} rows or columns, got {size}")
-    if channels * rows * columns > MOST:
-        raise InputError(f"images must have {MOST} values or fewer each, got {channels * rows * columns}")
-
-
-def first_spike(
-    z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, shift: Tensor, delay: Tensor | None = None
-) -> None:
-    *lead, inputs, outputs = _weight("shift", shift)
-    events(z, channel, offsets, rest, inputs)
-    members = shift.shape[:-2].numel()
-    if rest.numel() % max(members, 1):
-        raise InputError(f"the {rest.numel()} rows of the events do not divide among {members} members of shift")
-    _array("shift", shift, shift.shape, z.dtype)
-    if delay is not None:
-        _array("delay", delay, (*lead, outputs), z.dtype)
-
-
-def plasticity(
-    z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, count: Tensor, a: Tensor, c: Tensor, num_channels: int
-) -> None:
-    events(z, channel, offsets, rest, num_channels)
-    _counts(count, rest)
-    _array("a", a, count.shape, z.dtype)
-    _array("c", c, count.shape, z.dtype)
-
-
-def feedback(
-    z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, count: Tensor, f: Tensor, weight: Tensor
-) -> None:
-    inputs = _weight("weight", weight)[-2]
-    events(z, channel, offsets, rest, inputs)
-    _counts(count, rest)
-    _array("f", f, count.shape, z.dtype)
-    _array("weight", weight, (*count.shape[:-2], inputs, count.shape[-1]), z.dtype)
-
-
-def coefficients(delta: Tensor, u: Tensor, drive: Tensor, delay: Tensor) -> None:
-    if u.ndim < 2 or u.dtype not in FLOATS:
-        raise InputError(f"u must be (..., batch, out) of float32 or float64, got {tuple(u.shape)} of {u.dtype}")
-    _array("delta", delta, u.shape, u.dtype)
-    _array("drive", drive, u.shape, u.dtype)
-    _array("delay", delay, (*u.shape[:-2], u.shape[-1]), u.dtype)
-
-
-def adjustments(
-    z: Tensor,
-    channel: Tensor,
-    offsets: Tensor,
-    rest: Tensor,
-    count: Tensor,
-    delta: Tensor,
-    u: Tensor,
-    drive: Tensor,
-    shift: Tensor,
-    delay: Tensor,
-    weight: Tensor | None,
-) -> None:
-    feedback(z, channel, offsets, rest, count, delta, shift if weight is None else weight)
-    coefficients(delta, u, drive, delay)
-    _array("shift", shift, (*count.shape[:-2], shift.shape[-2], count.shape[-1]), z.dtype)
-
-
-def cross_entropy(z: Tensor, target: Tensor) -> None:
-    if z.ndim != 2 or z.dtype not in FLOATS:
-        raise InputError(f"z must be (batch, classes) of float32 or float64, got {tuple(z.shape)} of {z.dtype}")
-    _array("target", target, z.shape[:1], torch.int64)
-
-
-def refuse(z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, inputs: int) -> None:
-    """InputError that says what is wrong with the events."""
-    dtypes = {"channel": (channel, torch.int32), "offsets": (offsets, torch.int64), "rest": (rest, z.dtype)}
-    for name, (x, dtype) in dtypes.items():
-        if x.dtype != dtype:
-            raise InputError(f"{name} must be {dtype}, got {x.dtype}")
-    SpikeEvents(z, channel, offsets, inputs, rest)
+def classes(target: Tensor, number: int) -> None:
+    """InputError unless all of ``target`` lie in 0 … number − 1; not looked at where that would wait for a device."""
+    if not looks_at(target):
+        return
+    target = unwrapped(target)
+    outside = (target < 0) | (target >= number)
+    if outside.any():
+        raise InputError(f"target must hold classes from 0 to {number - 1}, got {target[outside][0].item()}")
 
 
 def events(z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, inputs: int) -> None:
-    """Their layout; a kernel on the CPU looks at their content itself."""
-    fine = (
-        z.dtype in FLOATS
-        and rest.dtype == z.dtype
-        and channel.dtype == torch.int32
-        and offsets.dtype == torch.int64
-        and z.ndim == rest.ndim == offsets.ndim == 1
-        and channel.shape == z.shape
-        and offsets.numel() == rest.numel() + 1
-        and 0 <= inputs <= MOST
-    )
-    if DEBUG or not fine:
-        refuse(z, channel, offsets, rest, inputs)
+    """InputError unless events have the dtypes and shapes that kernels take; the C++ kernels look at their content."""
+    for name, x, dtype in (
+        ("channel", channel, torch.int32),
+        ("offsets", offsets, torch.int64),
+        ("rest", rest, z.dtype),
+    ):
+        if x.dtype != dtype:
+            raise InputError(f"{name} must be {dtype}, got {x.dtype}")
+    layout(z, channel, offsets, inputs, rest)
+    if DEBUG:
+        content(z, channel, offsets, inputs, rest)
 
 
-def _weight(name: str, x: Tensor) -> torch.Size:
-    if x.ndim < 2:
-        raise InputError(f"{name} must have shape (..., in, out), got {tuple(x.shape)}")
-    return x.shape
+def layout(z: Tensor, channel: Tensor, offsets: Tensor, num_channels: int, rest: Tensor | None) -> None:
+    """InputError unless shapes, dtypes and devices are those of :class:`shiftlearn.SpikeEvents`."""
+    if z.ndim != 1 or z.dtype not in FLOATS:
+        raise InputError(f"z must be a (spikes,) tensor of float32 or float64, got {tuple(z.shape)} of {z.dtype}")
+    if channel.shape != z.shape:
+        raise InputError(f"channel must have the shape of z, {tuple(z.shape)}, got {tuple(channel.shape)}")
+    if offsets.ndim != 1 or offsets.numel() < 1:
+        raise InputError(f"offsets must have shape (batch + 1,), got {tuple(offsets.shape)}")
+    for name, x in (("channel", channel), ("offsets", offsets)):
+        if x.dtype.is_floating_point or x.dtype.is_complex or x.dtype == torch.bool:
+            raise InputError(f"{name} must hold integers, got {x.dtype}")
+    if rest is not None and rest.shape != (offsets.numel() - 1,):
+        raise InputError(f"rest must have shape (batch,) = ({offsets.numel() - 1},), got {tuple(rest.shape)}")
+    if num_channels > MOST:
+        raise InputError(f"num_channels must be {MOST} or less, got {num_channels}")
+    if channel.device != z.device or offsets.device != z.device or (rest is not None and rest.device != z.device):
+        devices = {str(x.device) for x in (z, channel, offsets, rest) if x is not None}
+        raise InputError(f"z, channel, offsets and rest must be on one device, got {sorted(devices)}")
 
 
-def _counts(count: Tensor, rest: Tensor) -> None:
-    if count.ndim < 2 or count.shape[:-1].numel() != rest.numel() or count.dtype != torch.int32:
-        expected = f"(..., batch, out) of int32 for {rest.numel()} rows of events"
-        raise InputError(f"count must be {expected}, got {tuple(count.shape)} of {count.dtype}")
-
-
-def _array(name: str, x: Tensor, shape: Sequence[int], dtype: torch.dtype) -> None:
-    if x.shape != shape or x.dtype != dtype:
-        raise InputError(f"{name} must be {tuple(shape)} of {dtype}, got {tuple(x.shape)} of {x.dtype}")
+def content(z: Tensor, channel: Tensor, offsets: Tensor, num_channels: int, rest: Tensor) -> None:
+    """InputError unless rows ascend and channels exist, as :class:`shiftlearn.SpikeEvents` says."""
+    if z.numel() > MOST and (longest := int(offsets.diff().max())) > MOST:
+        raise InputError(f"offsets must give a row {MOST} spikes or fewer, got {longest}")
+    if channel.numel() and not ((channel >= 0) & (channel < num_channels)).all():
+        raise InputError(f"channel must lie in 0 … {num_channels - 1}, got {int(channel.min())} … {int(channel.max())}")
+    if offsets[0] != 0 or offsets[-1] != z.numel() or (offsets.diff() < 0).any():
+        raise InputError(
+            f"offsets must ascend from 0 to the number of spikes, {z.numel()}, got {offsets.tolist()[:8]}…"
+        )
+    if z.numel() and not (z > 0).all():
+        raise InputError(f"z must be positive (z = exp(t / tau)) or inf, got {z[~(z > 0)][0].item()}")
+    if rest.numel() and not (rest > 0).all():
+        raise InputError(f"rest must be positive or inf, got {rest[~(rest > 0)][0].item()}")
+    row = torch.repeat_interleave(offsets.diff())
+    descends = (row[1:] == row[:-1]) & (z[1:] < z[:-1])
+    if descends.any():
+        raise InputError(f"z must ascend within each row; row {row[1:][descends][0].item()} does not")
+    listed = z.isfinite()
+    late = listed & (z > rest[row])
+    if late.any():
+        raise InputError(f"rest must not be earlier than the row's last spike; in row {row[late][0].item()} it is")
+    key = (row * max(num_channels, 1) + channel)[listed & rest.isfinite()[row]]
+    ordered = key.sort().values
+    twice = ordered[1:] == ordered[:-1]
+    if twice.any():
+        where = int(ordered[1:][twice][0]) // num_channels
+        raise InputError(f"rest must be inf where a channel repeats; in row {where} it is {rest[where].item():g}")

@@ -12,10 +12,11 @@ from torch import Tensor
 from torch.utils.data._utils.collate import default_collate_fn_map
 
 from ..errors import IndexInputError, InputError
+from . import autograd, checks  # noqa: F401  # the first defines the ops
+from .signatures import Events
 
 __all__ = ["SpikeEvents", "to_time", "to_z"]
 
-MOST = 2**31 - 3  # spikes of a row, and channels: the kernels count both in 32 bits
 # t / tau of the latest spike: exp(88.7) overflows float32; the margin is for the weighted sums of the neuron.
 LATEST = {torch.float32: 80.0, torch.float64: math.log(torch.finfo(torch.float64).max)}
 
@@ -79,18 +80,20 @@ class SpikeEvents:
     def __init__(
         self, z: Tensor, channel: Tensor, offsets: Tensor, num_channels: int, rest: Tensor | None = None
     ) -> None:
-        _check_layout(z, channel, offsets, num_channels, rest)
+        if not isinstance(num_channels, int) or num_channels < 0:
+            raise InputError(f"num_channels must be an integer of 0 or more, got {num_channels!r}")
+        checks.layout(z, channel, offsets, num_channels, rest)
         if rest is None:
             rest = z.new_full((offsets.numel() - 1,), math.inf)
+        checks.content(z, channel.long(), offsets.long(), num_channels, rest)
         self.z = z.contiguous()
         self.channel = channel.to(torch.int32).contiguous()
         self.offsets = offsets.to(torch.int64).contiguous()
         self.num_channels = num_channels
         self.rest = rest.to(z.dtype).contiguous()
-        _check_content(self)
 
     @classmethod
-    def _of(cls, z: Tensor, channel: Tensor, offsets: Tensor, num_channels: int, rest: Tensor) -> SpikeEvents:
+    def _of(cls, z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, num_channels: int) -> SpikeEvents:
         """Events known to be well formed (made by the library's own kernels): no checks."""
         self = object.__new__(cls)
         self.z, self.channel, self.offsets, self.rest = z, channel, offsets, rest
@@ -104,9 +107,8 @@ class SpikeEvents:
         The silent channels of a row, or else the tied group of its last spikes, become ``rest``. Storage has
         a fixed size (batch * channels), so shapes do not depend on the data: unused slots hold z = inf.
         """
-        from . import sort_spikes
-
-        return sort_spikes(z)
+        times, channel, offsets, rest = torch.ops.shiftlearn.sort_spikes(z.detach())
+        return cls._of(times, channel, offsets, rest, z.shape[-1])
 
     @classmethod
     def cat(cls, several: Sequence[SpikeEvents]) -> SpikeEvents:
@@ -121,7 +123,12 @@ class SpikeEvents:
         z, channel, rest = (torch.cat([getattr(e, name) for e in several]) for name in ("z", "channel", "rest"))
         counts = torch.cat([events.offsets.diff() for events in several])
         offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-        return cls._of(z, channel, offsets, channels.pop(), rest)
+        return cls._of(z, channel, offsets, rest, channels.pop())
+
+    @property
+    def tensors(self) -> Events:
+        """z, channel, offsets and rest."""
+        return self.z, self.channel, self.offsets, self.rest
 
     @property
     def batch(self) -> int:
@@ -160,7 +167,7 @@ class SpikeEvents:
         offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
         spikes = torch.repeat_interleave(starts - offsets[:-1], counts)
         spikes += torch.arange(len(spikes), device=device)
-        return self._of(self.z[spikes], self.channel[spikes], offsets, self.num_channels, self.rest[rows])
+        return self._of(self.z[spikes], self.channel[spikes], offsets, self.rest[rows], self.num_channels)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> SpikeEvents:
         """The same events on another device, or with another floating dtype.
@@ -172,7 +179,7 @@ class SpikeEvents:
             raise InputError(f"dtype must be a floating type, got {dtype}")
         z, rest = (_converted(x, device, dtype) for x in (self.z, self.rest))
         channel, offsets = (x.to(device=device) for x in (self.channel, self.offsets))
-        return self._of(z, channel, offsets, self.num_channels, rest)
+        return self._of(z, channel, offsets, rest, self.num_channels)
 
     def __repr__(self) -> str:
         return (
@@ -195,56 +202,3 @@ def _converted(z: Tensor, device: torch.device | str | None, dtype: torch.dtype 
         if lost.any():
             raise InputError(f"dtype {dtype} cannot hold z = {z[lost.to(z.device)][0].item():g}")
     return result
-
-
-def _check_layout(z: Tensor, channel: Tensor, offsets: Tensor, num_channels: int, rest: Tensor | None) -> None:
-    if z.ndim != 1 or z.dtype not in (torch.float32, torch.float64):
-        raise InputError(f"z must be a (spikes,) tensor of float32 or float64, got {tuple(z.shape)} of {z.dtype}")
-    if channel.shape != z.shape:
-        raise InputError(f"channel must have the shape of z, {tuple(z.shape)}, got {tuple(channel.shape)}")
-    if offsets.ndim != 1 or offsets.numel() < 1:
-        raise InputError(f"offsets must have shape (batch + 1,), got {tuple(offsets.shape)}")
-    for name, x in (("channel", channel), ("offsets", offsets)):
-        if x.dtype.is_floating_point or x.dtype.is_complex or x.dtype == torch.bool:
-            raise InputError(f"{name} must hold integers, got {x.dtype}")
-    if rest is not None and rest.shape != (offsets.numel() - 1,):
-        raise InputError(f"rest must have shape (batch,) = ({offsets.numel() - 1},), got {tuple(rest.shape)}")
-    if not isinstance(num_channels, int) or num_channels < 0:
-        raise InputError(f"num_channels must be an integer of 0 or more, got {num_channels!r}")
-    if num_channels > MOST:
-        raise InputError(f"num_channels must be {MOST} or less, got {num_channels}")
-    if z.numel() > MOST and (longest := int(offsets.diff().max())) > MOST:
-        raise InputError(f"offsets must give a row {MOST} spikes or fewer, got {longest}")
-    if channel.numel() and not ((channel >= 0) & (channel < num_channels)).all():
-        raise InputError(f"channel must lie in 0 … {num_channels - 1}, got {int(channel.min())} … {int(channel.max())}")
-    devices = {x.device for x in (z, channel, offsets, rest) if x is not None}
-    if len(devices) > 1:
-        raise InputError(f"z, channel, offsets and rest must be on one device, got {sorted(map(str, devices))}")
-
-
-def _check_content(events: SpikeEvents) -> None:
-    z, channel, offsets, rest = events.z, events.channel.long(), events.offsets, events.rest
-    if offsets[0] != 0 or offsets[-1] != z.numel() or (offsets.diff() < 0).any():
-        raise InputError(
-            f"offsets must ascend from 0 to the number of spikes, {z.numel()}, got {offsets.tolist()[:8]}…"
-        )
-    if z.numel() and not (z > 0).all():
-        raise InputError(f"z must be positive (z = exp(t / tau)) or inf, got {z[~(z > 0)][0].item()}")
-    if rest.numel() and not (rest > 0).all():
-        raise InputError(f"rest must be positive or inf, got {rest[~(rest > 0)][0].item()}")
-    row = torch.repeat_interleave(offsets.diff())
-    same_row = row[1:] == row[:-1]
-    if (same_row & (z[1:] < z[:-1])).any():
-        raise InputError(
-            f"z must ascend within each row; row {row[1:][same_row & (z[1:] < z[:-1])][0].item()} does not"
-        )
-    listed = z.isfinite()
-    late = listed & (z > rest[row])
-    if late.any():
-        raise InputError(f"rest must not be earlier than the row's last spike; in row {row[late][0].item()} it is")
-    key = (row * max(events.num_channels, 1) + channel)[listed & rest.isfinite()[row]]
-    ordered = key.sort().values
-    twice = ordered[1:] == ordered[:-1]
-    if twice.any():
-        where = int(ordered[1:][twice][0]) // events.num_channels
-        raise InputError(f"rest must be inf where a channel repeats; in row {where} it is {rest[where].item():g}")

@@ -14,10 +14,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from ..errors import InputError
 from . import checks, rules
-from .checks import looks_at
-from .derivatives import unwrapped
+from .signatures import windows as windows
 
 THRESHOLD = 1.0
 
@@ -26,8 +24,8 @@ def sort_spikes(z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Dense (..., batch, in) z to events (z, channel, offsets, rest); see SpikeEvents.from_dense."""
     inputs = z.shape[-1]
     rows = z.reshape(math.prod(z.shape[:-1]), inputs)
-    if looks_at(z):
-        check_positive(rows)
+    if checks.looks_at(z):
+        checks.positive(rows)
     offsets = torch.arange(rows.shape[0] + 1, device=z.device) * inputs
     if inputs == 0:
         nothing = z.new_empty(0)
@@ -40,40 +38,28 @@ def sort_spikes(z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return ordered.reshape(-1), channel.reshape(-1), offsets, rest
 
 
+def sort_levels(levels: Tensor, of_level: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Quantised (batch, in) inputs to events: ``of_level`` (256,) is the z of each level."""
+    return sort_spikes(of_level[levels.long()])
+
+
 def sort_windows(images: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The events of all windows, ``size`` by ``size``, of images (batch, channels, rows, columns).
 
     A window is a row of inputs in the order of torch.nn.Unfold: channel, row, column.
     """
-    checks.sort_windows(images, size)
-    windows = images.unfold(2, size, 1).unfold(3, size, 1).permute(0, 2, 3, 1, 4, 5)
-    return sort_spikes(windows.reshape(math.prod(windows.shape[:3]), images.shape[1] * size**2))
-
-
-def windows(images: Tensor, size: int) -> Tensor:
-    """Stands for the windows of images, (windows, inputs), without holding them; its values mean nothing."""
-    batch, channels, rows, columns = images.shape
-    return images.new_empty(1).expand(batch * (rows - size + 1) * (columns - size + 1), channels * size**2)
+    found = images.unfold(2, size, 1).unfold(3, size, 1).permute(0, 2, 3, 1, 4, 5)
+    return sort_spikes(found.reshape(math.prod(found.shape[:3]), images.shape[1] * size**2))
 
 
 def sum_windows(values: Tensor, shape: Sequence[int], size: int) -> Tensor:
     """Every pixel's sum over the windows that it lies in: (windows, inputs) to images of ``shape``."""
-    checks.sum_windows(values, shape, size)
     batch, channels, rows, columns = shape
     if batch * channels == 0:
         return values.new_zeros(shape)
     of_image = (rows - size + 1) * (columns - size + 1)
     columns_first = values.reshape(batch, of_image, values.shape[1]).transpose(1, 2)
     return torch.nn.functional.fold(columns_first, (rows, columns), size)
-
-
-def check_positive(z: Tensor) -> None:
-    """InputError unless all of (rows, in) z are positive; NaN is not."""
-    valid = z > 0
-    if not valid.all():
-        row = int((~valid).any(1).nonzero()[0])
-        bad = z[row][~valid[row]][0].item()
-        raise InputError(f"z must be positive (z = exp(t / tau)) or inf for no spike, got {bad:g} in row {row}")
 
 
 def _steps(z: Tensor, channel: Tensor, offsets: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -207,36 +193,30 @@ def coefficients(
     return a, c.clone(), f.clone(), g
 
 
-def cross_entropy(z: Tensor, target: Tensor, beta: float, smoothing: float, horizon: float) -> tuple[Tensor, Tensor]:
-    """Cross-entropy of softmax(−β z), (batch, classes), with label smoothing, of each row; and ∂/∂z.
+def cross_entropy(
+    z: Tensor, target: Tensor, weight: Tensor | None, among: int, beta: float, smoothing: float, horizon: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Cross-entropy of softmax(−β z), (batch, classes), with label smoothing.
 
     A silent class counts as if it spiked at the horizon, and its error is 0. ``target`` is (batch,) int64.
+
+    Returns:
+        The sum of the rows' losses times their ``weight`` over ``among``, its gradient by z, and the rows' own losses.
     """
-    check_classes(target, z.shape[1])
+    checks.classes(target, z.shape[1])
     silent = z.isinf()
     log_p = torch.log_softmax(-beta * z.masked_fill(silent, horizon), -1)
     wanted = torch.full_like(z, smoothing / max(z.shape[1], 1))
     wanted.scatter_add_(1, target[:, None], torch.full_like(z[:, :1], 1 - smoothing))
-    return -(wanted * log_p).sum(1), (beta * (wanted - log_p.exp())).masked_fill(silent, 0)
+    rows, error = -(wanted * log_p).sum(1), (beta * (wanted - log_p.exp())).masked_fill(silent, 0)
+    return reduced(rows, error, weight, among)
 
 
-def check_delay(delay: Tensor) -> None:
-    """InputError unless all delays are positive; not looked at where that would wait for a device."""
-    if looks_at(delay) and not (delay > 0).all():
-        raise InputError(
-            f"delay must be positive (it multiplies z > 0), got {delay[~(delay > 0)][0].item():g}: "
-            "project it after the optimizer's step (shiftlearn.nn.project_delays)"
-        )
-
-
-def check_classes(target: Tensor, classes: int) -> None:
-    """InputError unless all of ``target`` lie in 0 … classes − 1; not looked at where that would wait for a device."""
-    if not looks_at(target):
-        return
-    target = unwrapped(target)
-    outside = (target < 0) | (target >= classes)
-    if outside.any():
-        raise InputError(f"target must hold classes from 0 to {classes - 1}, got {target[outside][0].item()}")
+def reduced(rows: Tensor, error: Tensor, weight: Tensor | None, among: int) -> tuple[Tensor, Tensor, Tensor]:
+    """What :func:`cross_entropy` returns, of the rows' own losses and their gradients."""
+    if weight is None:
+        return rows.sum() / among, error / among, rows
+    return (rows * weight).sum() / among, error * (weight / among)[:, None], rows
 
 
 def _members(weight: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:

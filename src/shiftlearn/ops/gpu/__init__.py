@@ -7,17 +7,15 @@ run on CPU tensors, in NumPy: that is how they are tested where there is no GPU.
 
 from __future__ import annotations
 
-from .adjust import adjustments, feedback, plasticity
+from .adjust import feedback, plasticity
 from .elementwise import coefficients, cross_entropy
 from .sorting import sort_levels, sort_spikes
-from .walk import fire, first_spike
+from .walk import first_spike
 
 __all__ = [
-    "adjustments",
     "coefficients",
     "cross_entropy",
     "feedback",
-    "fire",
     "first_spike",
     "plasticity",
     "sort_levels",

@@ -14,8 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .. import checks
-from .elementwise import coefficients
+from .. import signatures
 
 _NEVER = tl.constexpr(2147483647)
 _BLOCK = 1024  # events, channels or neurons that a program looks at together
@@ -180,69 +179,37 @@ def _turns(z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, count: Ten
     return _Turns(z, channel, offsets, turn, time, repeated, active)
 
 
-def _plasticity(turns: _Turns, count: Tensor, a: Tensor, c: Tensor, inputs: int) -> Tensor:
+def plasticity(
+    z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, count: Tensor, a: Tensor, c: Tensor, num_channels: int
+) -> Tensor:
+    signatures.plasticity(z, channel, offsets, rest, count, a, c, num_channels)
+    turns = _turns(z, channel, offsets, rest, count, num_channels)
     *lead, batch, outputs = a.shape
-    members, tiles = a.shape[:-2].numel(), triton.cdiv(inputs, _CHANNELS)
+    members, tiles = a.shape[:-2].numel(), triton.cdiv(num_channels, _CHANNELS)
     programs = members * tiles, triton.cdiv(outputs, _COLUMNS)
     # Few synapses: share out the rows too. The shapes alone decide, so that sums are the same every time.
     parts = max(1, min(triton.cdiv(batch, 16), 1024 // max(programs[0] * programs[1], 1)))
     rows = triton.cdiv(batch, parts)
-    result = a.new_empty(parts, *lead, inputs, outputs)
+    result = a.new_empty(parts, *lead, num_channels, outputs)
     _learn[*programs, parts](
         turns.z, turns.channel, turns.offsets, turns.turn, turns.time, turns.repeated, turns.active,
-        count.contiguous(), a.contiguous(), c.contiguous(), result, inputs, outputs, batch, tiles, rows,
+        count.contiguous(), a.contiguous(), c.contiguous(), result, num_channels, outputs, batch, tiles, rows,
         CHANNELS=_CHANNELS, COLUMNS=_COLUMNS,
     )  # fmt: skip
     return result.sum(0) if parts > 1 else result[0]
 
 
-def _feedback(turns: _Turns, count: Tensor, f: Tensor, weight: Tensor) -> Tensor:
-    *lead, batch, outputs = f.shape
+def feedback(
+    z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, count: Tensor, f: Tensor, weight: Tensor
+) -> Tensor:
+    result = signatures.feedback(z, channel, offsets, rest, count, f, weight)
+    turns = _turns(z, channel, offsets, rest, count, weight.shape[-2])
+    *_, batch, outputs = f.shape
     members, inputs = f.shape[:-2].numel(), weight.shape[-2]
     blocks = triton.cdiv(batch, _ROWS)
-    result = f.new_empty(*lead, batch, inputs)
     _send[members * blocks, triton.cdiv(inputs, _SENDERS)](
         turns.z, turns.channel, turns.offsets, turns.turn, turns.repeated,
         count.contiguous(), f.contiguous(), weight.transpose(-1, -2).contiguous(), result,
         inputs, outputs, batch, blocks, ROWS=_ROWS, CHANNELS=_SENDERS,
     )  # fmt: skip
     return result
-
-
-def plasticity(
-    z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, count: Tensor, a: Tensor, c: Tensor, num_channels: int
-) -> Tensor:
-    checks.plasticity(z, channel, offsets, rest, count, a, c, num_channels)
-    return _plasticity(_turns(z, channel, offsets, rest, count, num_channels), count, a, c, num_channels)
-
-
-def feedback(
-    z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, count: Tensor, f: Tensor, weight: Tensor
-) -> Tensor:
-    checks.feedback(z, channel, offsets, rest, count, f, weight)
-    return _feedback(_turns(z, channel, offsets, rest, count, weight.shape[-2]), count, f, weight)
-
-
-def adjustments(
-    z: Tensor,
-    channel: Tensor,
-    offsets: Tensor,
-    rest: Tensor,
-    count: Tensor,
-    delta: Tensor,
-    u: Tensor,
-    drive: Tensor,
-    shift: Tensor,
-    delay: Tensor,
-    weight: Tensor | None,
-    rule: str,
-    min_drive: float,
-    to_input: bool,
-    to_shift: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    checks.adjustments(z, channel, offsets, rest, count, delta, u, drive, shift, delay, weight)
-    a, c, f, g = coefficients(rule, delta, u, drive, delay, min_drive)
-    turns = _turns(z, channel, offsets, rest, count, shift.shape[-2])
-    heard = _feedback(turns, count, f, shift if weight is None else weight) if to_input else u.new_empty(0)
-    learned = _plasticity(turns, count, a, c, shift.shape[-2]) if to_shift else u.new_empty(0)
-    return heard, learned, g

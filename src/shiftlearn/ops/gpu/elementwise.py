@@ -6,7 +6,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .. import checks, reference, rules
+from .. import checks, reference, rules, signatures
 
 _RULES = (rules.shifting, rules.normalized, rules.exact)
 _ROWS, _COLUMNS = 16, 64
@@ -73,14 +73,14 @@ def _cross_entropy(
 def coefficients(
     rule: str, delta: Tensor, u: Tensor, drive: Tensor, delay: Tensor, min_drive: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    a, c, f, _ = signatures.coefficients(rule, delta, u, drive, delay, min_drive)
     function = rules.get(rule)
     if function not in _RULES or not u.numel():
         return reference.coefficients(rule, delta, u, drive, delay, min_drive)
-    checks.coefficients(delta, u, drive, delay)
     *lead, batch, outputs = u.shape
     members, parts = u.shape[:-2].numel(), triton.cdiv(batch, _ROWS)
     delta, u, drive, delay = (x.contiguous() for x in (delta, u, drive, delay))
-    a, c, f, g = u.new_empty(u.shape), u.new_empty(u.shape), u.new_empty(u.shape), u.new_empty(*lead, parts, outputs)
+    g = u.new_empty(*lead, parts, outputs)
     _coefficients[triton.cdiv(outputs, _COLUMNS), parts, members](
         delta, u, drive, delay, a, c, f, g, batch, outputs,
         RULE=_RULES.index(function), MIN_DRIVE=min_drive, ROWS=_ROWS, COLUMNS=_COLUMNS,
@@ -88,16 +88,16 @@ def coefficients(
     return a, c, f, g.sum(-2)
 
 
-def cross_entropy(z: Tensor, target: Tensor, beta: float, smoothing: float, horizon: float) -> tuple[Tensor, Tensor]:
-    checks.cross_entropy(z, target)
-    reference.check_classes(target, z.shape[1])
+def cross_entropy(
+    z: Tensor, target: Tensor, weight: Tensor | None, among: int, beta: float, smoothing: float, horizon: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    _, error, loss = signatures.cross_entropy(z, target, weight, among, beta, smoothing, horizon)
+    checks.classes(target, z.shape[1])
     rows, classes = z.shape
     if not 0 < classes <= _CLASSES or not rows:
-        return reference.cross_entropy(z, target, beta, smoothing, horizon)
-    z, target = z.contiguous(), target.contiguous()
-    loss, error = z.new_empty(rows), z.new_empty(rows, classes)
+        return reference.cross_entropy(z, target, weight, among, beta, smoothing, horizon)
     _cross_entropy[rows,](
-        z, target, loss, error, classes,
+        z.contiguous(), target.contiguous(), loss, error, classes,
         BETA=beta, SMOOTHING=smoothing, HORIZON=horizon, CLASSES=triton.next_power_of_2(classes), num_warps=1,
     )  # fmt: skip
-    return loss, error
+    return reference.reduced(loss, error, weight, among)

@@ -7,13 +7,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .. import checks, reference
+from .. import checks, reference, signatures
 
 _LARGEST = 4096  # inputs that one program sorts
 
 
-@triton.jit(do_not_specialize=["inputs", "rows"])
-def _sort(dense, of_level, z, channel, offsets, rest, inputs, rows, QUANTISED: tl.constexpr, SIZE: tl.constexpr):
+@triton.jit(do_not_specialize=["inputs"])
+def _sort(dense, of_level, z, channel, rest, inputs, QUANTISED: tl.constexpr, SIZE: tl.constexpr):
     """One row. Positive floats are in order as integers are, so one integer holds an input's z and its number."""
     row = tl.program_id(0).to(tl.int64)
     index = tl.arange(0, SIZE)
@@ -30,32 +30,27 @@ def _sort(dense, of_level, z, channel, offsets, rest, inputs, rows, QUANTISED: t
     tl.store(z + at, tl.where(listed, time, float("inf")), mask=real)
     tl.store(channel + at, tl.where(listed, key.to(tl.int32), 0), mask=real)
     tl.store(rest + row, quiet)
-    tl.store(offsets + row, row * inputs)
-    tl.store(offsets + rows, rows.to(tl.int64) * inputs)  # by all programs: the same number
 
 
-def sort_spikes(z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    checks.sort_spikes(z)
-    inputs = z.shape[-1]
-    if checks.DEBUG or z.dtype != torch.float32 or not 0 < inputs <= _LARGEST or not z.numel():
+def sort_spikes(z: Tensor) -> signatures.Events:
+    events = signatures.sort_spikes(z)
+    if checks.DEBUG or z.dtype != torch.float32 or not 0 < z.shape[-1] <= _LARGEST or not z.numel():
         return reference.sort_spikes(z)
-    return _sorted(z, z, quantised=False)
+    return _sorted(z, z, events, quantised=False)
 
 
-def sort_levels(levels: Tensor, of_level: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def sort_levels(levels: Tensor, of_level: Tensor) -> signatures.Events:
+    events = signatures.sort_levels(levels, of_level)
     if of_level.dtype != torch.float32 or not 0 < levels.shape[-1] <= _LARGEST or not levels.numel():
-        return reference.sort_spikes(of_level[levels.long()])
-    return _sorted(levels, of_level, quantised=True)
+        return reference.sort_levels(levels, of_level)
+    return _sorted(levels, of_level, events, quantised=True)
 
 
-def _sorted(dense: Tensor, of_level: Tensor, quantised: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _sorted(dense: Tensor, of_level: Tensor, events: signatures.Events, quantised: bool) -> signatures.Events:
+    z, channel, _, rest = events
     inputs = dense.shape[-1]
-    rows = dense.numel() // inputs
-    z, rest = of_level.new_empty(rows * inputs), of_level.new_empty(rows)
-    channel = torch.empty(rows * inputs, dtype=torch.int32, device=dense.device)
-    offsets = torch.empty(rows + 1, dtype=torch.int64, device=dense.device)
-    _sort[rows,](
-        dense.contiguous(), of_level.contiguous(), z, channel, offsets, rest, inputs, rows,
+    _sort[rest.shape[0],](
+        dense.contiguous(), of_level.contiguous(), z, channel, rest, inputs,
         QUANTISED=quantised, SIZE=triton.next_power_of_2(inputs),
     )  # fmt: skip
-    return z, channel, offsets, rest
+    return events

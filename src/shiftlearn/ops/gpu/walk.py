@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from .. import checks, reference
+from .. import signatures
 
 _COLUMNS = 64  # neurons of a program: two for each lane of the one warp that walks, which needs no barrier to agree
 _AHEAD = 8  # events whose weights are asked for at once, and after which the walk looks whether all have fired
@@ -17,10 +14,10 @@ _AHEAD = 8  # events whose weights are asked for at once, and after which the wa
 
 @triton.jit(do_not_specialize=["inputs", "batch"])
 def _walk(
-    z, channel, offsets, rest, shift, sums, delay, u, count, drive, z_out, inputs, outputs, batch,
-    DELAYED: tl.constexpr, COLUMNS: tl.constexpr, AHEAD: tl.constexpr,
+    z, channel, offsets, rest, shift, sums, u, count, drive, inputs, outputs, batch,
+    COLUMNS: tl.constexpr, AHEAD: tl.constexpr,
 ):  # fmt: skip
-    """One row, COLUMNS neurons: the walk of _cpu/walk_impl.hpp, where `total` and `excess` are explained."""
+    """One row, COLUMNS neurons: the walk of cpu/walk_impl.hpp, where `total` and `excess` are explained."""
     row = tl.program_id(0).to(tl.int64)
     member = row // batch
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
@@ -84,38 +81,16 @@ def _walk(
     tl.store(u + at, crossing, mask=real)
     tl.store(count + at, tl.where(fired, cause, 0), mask=real)
     tl.store(drive + at, tl.where(fired, total, 0), mask=real)
-    if DELAYED:
-        late = tl.load(delay + member * outputs + column, mask=real, other=1)
-        tl.store(z_out + at, crossing * late, mask=real)
 
 
-def first_spike(z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, shift: Tensor) -> tuple[Tensor, ...]:
-    return _fired(z, channel, offsets, rest, shift, None)[1:]
-
-
-def fire(
-    dense: Tensor | None, z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, shift: Tensor, *more: Any
-) -> tuple[Tensor, ...]:
-    delay, *_ = more  # feedback, rule and min_drive are for the way back
-    reference.check_delay(delay)
-    return _fired(z, channel, offsets, rest, shift, delay.contiguous())
-
-
-def _fired(
-    z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, shift: Tensor, delay: Tensor | None
-) -> tuple[Tensor, ...]:
-    """z_out (u without delays), u, count and drive."""
-    checks.first_spike(z, channel, offsets, rest, shift, delay)
-    *lead, inputs, outputs = shift.shape
+def first_spike(
+    z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, shift: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    u, count, drive = signatures.first_spike(z, channel, offsets, rest, shift)
+    inputs, outputs = shift.shape[-2:]
     z, channel, offsets, rest, shift = (x.contiguous() for x in (z, channel, offsets, rest, shift))
-    rows, members = rest.shape[0], shift.shape[:-2].numel()
-    batch = rows // max(members, 1)
-    size = *lead, batch, outputs
-    u, drive, count = shift.new_empty(size), shift.new_empty(size), shift.new_empty(size, dtype=torch.int32)
-    z_out = u if delay is None else torch.empty_like(u)
-    _walk[rows, triton.cdiv(outputs, _COLUMNS)](
-        z, channel, offsets, rest, shift, shift.sum(-2), shift if delay is None else delay, u, count, drive, z_out,
-        inputs, outputs, batch,
-        DELAYED=delay is not None, COLUMNS=_COLUMNS, AHEAD=_AHEAD, num_warps=1,
+    _walk[rest.shape[0], triton.cdiv(outputs, _COLUMNS)](
+        z, channel, offsets, rest, shift, shift.sum(-2), u, count, drive, inputs, outputs, u.shape[-2],
+        COLUMNS=_COLUMNS, AHEAD=_AHEAD, num_warps=1,
     )  # fmt: skip
-    return z_out, u, count, drive
+    return u, count, drive

@@ -1,10 +1,9 @@
-// The Python face of the kernels. What they get was checked and laid out by ops/cpu.py.
+// The Python face of the kernels. What they get was checked and laid out by __init__.py.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 
 #include <algorithm>
 #include <atomic>
-#include <numeric>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -22,7 +21,7 @@ using namespace shiftlearn;
 
 namespace {
 
-// Addresses of arrays, contiguous and of the right type: ops/cpu.py sees to that.
+// Addresses of arrays, contiguous and of the right type: __init__.py sees to that.
 using Address = uintptr_t;
 template <class T>
 const T* in(Address x) { return reinterpret_cast<const T*>(x); }
@@ -110,6 +109,7 @@ struct Binding {
   static Events<T> events(Address z, Address channel, Address offsets, Address rest, int64_t row, const Shape& s) {
     return {in<T>(z), in<int32_t>(channel), in<int64_t>(offsets) + row, in<T>(rest) + row, s.batch, s.inputs};
   }
+  static bool positive(const T* x, int64_t size) { return std::all_of(x, x + size, [](T v) { return v > 0; }); }
   static bool well_formed(const K& k, Address z, Address channel, Address offsets, Address rest, int64_t spikes,
                           int64_t rows, int64_t inputs) {
     return k.well_formed(events(z, channel, offsets, rest, 0, {1, rows, inputs, 0}), spikes);
@@ -132,13 +132,18 @@ struct Binding {
                           int64_t columns, int64_t size, int threads) {
     k.sum_windows(in<T>(values), {count, channels, rows, columns, size}, out<T>(images), threads);
   }
-  // delay and z_out: 0, or what to multiply u by, and where to write that. False, with nothing done, if a delay is not
-  // positive.
-  static bool first_spike(const K& k, Address z, Address channel, Address offsets, Address rest, Address shift,
-                          Address delay, Address u, Address count, Address drive, Address z_out, int64_t members,
-                          int64_t batch, int64_t inputs, int64_t outputs, int threads) {
+  static void first_spike(const K& k, Address z, Address channel, Address offsets, Address rest, Address shift,
+                          Address u, Address count, Address drive, int64_t members, int64_t batch, int64_t inputs,
+                          int64_t outputs, int threads) {
+    delayed(k, z, channel, offsets, rest, shift, 0, u, count, drive, 0, members, batch, inputs, outputs, threads);
+  }
+  // delay and z_out: what to multiply u by, and where to write that, or 0; u, count and drive are 0 where z_out is all
+  // that is wanted. False, with nothing done, if a delay is not positive.
+  static bool delayed(const K& k, Address z, Address channel, Address offsets, Address rest, Address shift,
+                      Address delay, Address u, Address count, Address drive, Address z_out, int64_t members,
+                      int64_t batch, int64_t inputs, int64_t outputs, int threads) {
     const T* d = in<T>(delay);
-    if (d && !std::all_of(d, d + members * outputs, [](T x) { return x > 0; })) return false;
+    if (d && !positive(d, members * outputs)) return false;
     const Shape s{members, batch, inputs, outputs};
     for_members(members, batch, threads, [&](int64_t m, int team, int64_t row) {
       const int64_t at = row * outputs;
@@ -192,19 +197,6 @@ struct Binding {
     coefficients(k, rule, delta, u, drive, delay, min_drive, a, c, f, to_delay, members, batch, outputs, threads);
     go_on(a, c, f);
   }
-  // coefficients, and what they are for: to_input and to_shift are 0 where they are not wanted.
-  static void adjustments(const K& k, int rule, Address z, Address channel, Address offsets, Address rest,
-                          Address count, Address delta, Address u, Address drive, Address delay, Address weight,
-                          double min_drive, Address to_input, Address to_shift, Address to_delay, int64_t members,
-                          int64_t batch, int64_t inputs, int64_t outputs, int threads) {
-    with_coefficients(k, rule, delta, u, drive, delay, min_drive, to_input, to_delay, members, batch, outputs, threads,
-                      [&](Address a, Address c, Address f) {
-      if (to_input)
-        feedback(k, z, channel, offsets, rest, count, f, weight, to_input, members, batch, inputs, outputs, threads);
-      if (to_shift)
-        plasticity(k, z, channel, offsets, rest, count, a, c, to_shift, members, batch, inputs, outputs, threads);
-    });
-  }
   static bool is_few(const K& k, bool given, int64_t outputs) { return !given && outputs <= k.few; }
   static int64_t trace_bytes(int set, bool given, int64_t rows, int64_t inputs, int64_t outputs, bool keep) {
     const bool few = is_few(kernels_of<T>(set), given, outputs);
@@ -230,15 +222,15 @@ struct Binding {
     } else if (!well_formed(k, z, channel, offsets, rest, spikes, rows, inputs)) {
       return -2;
     }
-    const bool fine = first_spike(k, z, channel, offsets, rest, shift, delay, keep ? t.u : 0, t.count, t.drive, z_out,
-                                  members, batch, inputs, outputs, threads);
+    const bool fine = delayed(k, z, channel, offsets, rest, shift, delay, keep ? t.u : 0, t.count, t.drive, z_out,
+                              members, batch, inputs, outputs, threads);
     return fine ? -1 : -3;
   }
   static int64_t few_spikes(const K& k, Address dense, Address shift, Address delay, bool keep, const Trace<T>& t,
                             Address z_out, int64_t members, int64_t batch, int64_t inputs, int64_t outputs,
                             int threads) {
     const T* d = in<T>(delay);
-    if (!std::all_of(d, d + members * outputs, [](T x) { return x > 0; })) return -3;
+    if (!positive(d, members * outputs)) return -3;
     std::atomic<int64_t> invalid = -1;
     for_members(members, batch, threads, [&](int64_t m, int team, int64_t row) {
       const int64_t at = row * outputs;
@@ -249,7 +241,7 @@ struct Binding {
     });
     return invalid;
   }
-  // The adjustments that belong to it, with the instruction set of the forward pass. False, with nothing done, if the
+  // The gradients that belong to it, with the instruction set of the forward pass. False, with nothing done, if the
   // spikes given are not well formed (any more).
   static bool backward(int rule, Address dense, Address z, Address channel, Address offsets, Address rest,
                        int64_t spikes, Address trace, Address delta, Address delay, Address weight, double min_drive,
@@ -274,23 +266,29 @@ struct Binding {
     }
     if (!offsets) z = t.z, channel = t.channel, offsets = t.offsets, rest = t.rest;
     else if (!well_formed(k, z, channel, offsets, rest, spikes, rows, inputs)) return false;
-    adjustments(k, rule, z, channel, offsets, rest, t.count, delta, t.u, t.drive, delay, weight, min_drive, to_input,
-                to_shift, to_delay, members, batch, inputs, outputs, threads);
+    with_coefficients(k, rule, delta, t.u, t.drive, delay, min_drive, to_input, to_delay, members, batch, outputs,
+                      threads, [&](Address a, Address c, Address f) {
+      if (to_input)
+        feedback(k, z, channel, offsets, rest, t.count, f, weight, to_input, members, batch, inputs, outputs, threads);
+      if (to_shift)
+        plasticity(k, z, channel, offsets, rest, t.count, a, c, to_shift, members, batch, inputs, outputs, threads);
+    });
     return true;
   }
-  static int64_t cross_entropy(const K& k, Address z, Address target, double beta, double smoothing, double horizon,
-                               Address loss, Address error, int64_t rows, int64_t classes) {
-    return k.cross_entropy(in<T>(z), in<int64_t>(target), T(beta), T(smoothing), T(horizon), rows, classes,
-                           out<T>(loss), out<T>(error));
-  }
-  // The rows' losses together, and their errors, both divided by `among`. Returns what cross_entropy does.
-  static int64_t loss_of_all(const K& k, Address z, Address target, double beta, double smoothing, double horizon,
-                             int64_t among, Address loss, Address error, int64_t rows, int64_t classes) {
-    std::vector<T> of_row(rows);
-    const int64_t invalid =
-        cross_entropy(k, z, target, beta, smoothing, horizon, Address(of_row.data()), error, rows, classes);
-    *out<T>(loss) = T(std::accumulate(of_row.begin(), of_row.end(), 0.0) / among);
-    for (int64_t i = 0; i < rows * classes; ++i) out<T>(error)[i] *= T(1) / T(among);
+  // The rows' own losses, their sum and their errors, the last two times the rows' weights (0: 1 each) over `among`.
+  // Returns the first row whose class does not exist, or -1.
+  static int64_t cross_entropy(const K& k, Address z, Address target, Address weight, int64_t among, double beta,
+                               double smoothing, double horizon, Address loss, Address error, Address of_row,
+                               int64_t rows, int64_t classes) {
+    const int64_t invalid = k.cross_entropy(in<T>(z), in<int64_t>(target), T(beta), T(smoothing), T(horizon), rows,
+                                            classes, out<T>(of_row), out<T>(error));
+    double sum = 0;
+    for (int64_t r = 0; r < rows && invalid < 0; ++r) {
+      const T w = weight ? in<T>(weight)[r] : T(1);
+      sum += double(in<T>(of_row)[r]) * w;
+      for (int64_t i = 0; i < classes; ++i) out<T>(error)[r * classes + i] *= w / T(among);
+    }
+    *out<T>(loss) = T(sum / among);
     return invalid;
   }
   // f with the kernels that are in use when it is called.
@@ -309,12 +307,10 @@ struct Binding {
     m.def("plasticity", now(plasticity), release);
     m.def("feedback", now(feedback), release);
     m.def("coefficients", now(coefficients), release);
-    m.def("adjustments", now(adjustments), release);
     m.def("trace_bytes", trace_bytes);
     m.def("forward", forward, release);
     m.def("backward", backward, release);
     m.def("cross_entropy", now(cross_entropy), release);
-    m.def("loss_of_all", now(loss_of_all), release);
   }
 };
 

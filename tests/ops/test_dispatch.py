@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from shiftlearn import ops
-from shiftlearn.ops import build, reference, registry
+from shiftlearn.ops import build, dispatch, reference
 
 GIVEN = torch.tensor([[1.0, 2.0]])
 
@@ -19,20 +19,18 @@ GIVEN = torch.tensor([[1.0, 2.0]])
 @pytest.mark.parametrize("setting", [None, "", "0"])
 def test_a_gpu_gets_the_reference_and_says_so_once(setting: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Shown on the CPU: what is registered for GPUs is called."""
-    monkeypatch.delenv(registry.TRITON, raising=False)
+    monkeypatch.delenv(dispatch.TRITON, raising=False)
     if setting is not None:
-        monkeypatch.setenv(registry.TRITON, setting)
-    calls = []
-    run = registry._on_gpu("sort_spikes", lambda z: calls.append(z) or reference.sort_spikes(z))
-    registry._gpu.cache_clear()
+        monkeypatch.setenv(dispatch.TRITON, setting)
+    run = dispatch.on_gpu("sort_spikes")
+    dispatch._gpu.cache_clear()
     with pytest.warns(UserWarning, match="never run on a GPU.*SHIFTLEARN_TRITON=1"):
         got = run(GIVEN)
     assert all(map(torch.equal, got, reference.sort_spikes(GIVEN)))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         run(GIVEN)
-    assert len(calls) == 2
-    registry._gpu.cache_clear()
+    dispatch._gpu.cache_clear()
 
 
 def test_a_gpu_gets_the_triton_kernels_where_that_is_asked_for(triton_wanted: None) -> None:
@@ -40,7 +38,7 @@ def test_a_gpu_gets_the_triton_kernels_where_that_is_asked_for(triton_wanted: No
 
     from shiftlearn.ops import gpu
 
-    assert registry._gpu() is gpu
+    assert dispatch._gpu() is gpu
 
 
 # ----------------------------------------------------------------------------------- why no C++ kernels
