@@ -37,22 +37,23 @@ class Fire(FirstOrder):
     """
 
     @staticmethod
-    def forward(ctx: Any, past: bool, *given: Any) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, past: bool, *given: Any) -> Any:
         dense, z, channel, offsets, rest, shift, delay, feedback, ctx.rule, ctx.min_drive = given
         ctx.past = past
         if past:
-            z_out, *kept = cpu.forward(dense, _events(z, channel, offsets, rest), shift, delay, keep=True)
-        else:
-            with torch._C._AutoDispatchBelowAutograd():
-                z_out, *kept = _ops.fire(*given)
+            z_out, trace = cpu.forward(dense, _events(z, channel, offsets, rest), shift, delay, keep=True)
+            ctx.save_for_backward(dense, z, channel, offsets, rest, shift, delay, feedback, trace)
+            return z_out
+        with torch._C._AutoDispatchBelowAutograd():
+            z_out, *kept = _ops.fire(*given)
         ctx.mark_non_differentiable(*kept)
         ctx.save_for_backward(dense, z, channel, offsets, rest, shift, delay, feedback, *kept)
         return z_out, *kept
 
     @staticmethod
     def backward(ctx: Any, delta: Tensor, *_: Tensor) -> tuple[Any, ...]:
-        dense, *spikes, shift, delay, feedback = ctx.saved_tensors[:8]
-        kept, events, weight = ctx.saved_tensors[8:], _events(*spikes), shift if feedback is None else feedback
+        dense, z, channel, offsets, rest, shift, delay, feedback, *kept = ctx.saved_tensors
+        events, weight = _events(z, channel, offsets, rest), shift if feedback is None else feedback
         to_input, to_shift = ctx.needs_input_grad[1], ctx.needs_input_grad[6]
         # Of a batch of errors (is_grads_batched) torch gives an op one after the other.
         several = _functorch.is_legacy_batchedtensor(delta) or _functorch.is_batchedtensor(delta)
@@ -72,11 +73,8 @@ class Fire(FirstOrder):
         return (None, of_input if to_input else None, *_NONE, of_shift if to_shift else None, of_delay, *_NONE[:3])
 
 
-def _events(*spikes: Tensor | None) -> Events | None:
-    z, channel, offsets, rest = spikes
-    if z is None or channel is None or offsets is None or rest is None:
-        return None
-    return z, channel, offsets, rest
+def _events(z: Tensor | None, channel: Any, offsets: Any, rest: Any) -> Events | None:
+    return None if z is None else (z, channel, offsets, rest)
 
 
 class CrossEntropy(FirstOrder):

@@ -19,6 +19,7 @@ from .derivatives import transformed, unwrapped
 
 DEBUG = os.environ.get("SHIFTLEARN_DEBUG", "") not in ("", "0")
 FLOATS = (torch.float32, torch.float64)
+_OWN = frozenset((Tensor, Parameter))
 MOST = 2**31 - 3  # spikes of a row, and channels: the kernels count both in 32 bits
 
 
@@ -43,7 +44,7 @@ def plain(*tensors: Tensor | None) -> bool:
         return False
     if transformed() or forward_ad._current_level >= 0:
         return False
-    return all(x is None or (type(x) in (Tensor, Parameter) and x.device.type == "cpu") for x in tensors)
+    return all([x is None or (type(x) in _OWN and x.is_cpu) for x in tensors])
 
 
 def array(name: str, x: Tensor, shape: Sequence[int], dtype: torch.dtype) -> None:

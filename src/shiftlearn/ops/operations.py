@@ -195,7 +195,7 @@ def fire(
     z_out: Tensor
     if direct(dense, *settings[:3], *spikes) and function in cpu.RULES and shift.numel():
         if torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in (dense, shift, delay)):
-            z_out, _ = Fire.apply(True, dense, *spikes, *settings)  # type: ignore[no-untyped-call]
+            z_out = Fire.apply(True, dense, *spikes, *settings)  # type: ignore[no-untyped-call]
         else:
             z_out, _ = cpu.forward(dense, None if spikes[0] is None else spikes, shift, delay, keep=False)
     else:

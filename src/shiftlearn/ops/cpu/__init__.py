@@ -40,13 +40,14 @@ def threads() -> int:
     return 1 if _forked else torch.get_num_threads()
 
 
+_NUMBERS = frozenset((int, float, bool))
 _KERNELS = {torch.float32: _kernels.float32, torch.float64: _kernels.float64}
 
 
 def run(name: str, dtype: torch.dtype, inputs: Sequence[Any], outputs: Sequence[Any], *sizes: int) -> Any:
     """Call a kernel, which gets addresses of tensors. (Arrays would take ten times as long to hand over.)"""
-    held = [x.contiguous() if isinstance(x, Tensor) else x for x in inputs]  # until the kernel has run
-    given = [x.data_ptr() if isinstance(x, Tensor) else x for x in (*held, *outputs)]
+    held = [x if type(x) in _NUMBERS else x.contiguous() for x in inputs]  # until the kernel has run
+    given = [x if type(x) in _NUMBERS else x.data_ptr() for x in (*held, *outputs)]
     return getattr(_KERNELS[dtype], name)(*given, *sizes)
 
 
