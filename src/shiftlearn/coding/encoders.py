@@ -96,7 +96,7 @@ def _as_it_is(x: Tensor) -> Tensor:
 
 
 def coarse(x: Tensor, levels: int) -> Tensor:
-    """Values in steps, so that many inputs spike together: the nearest of ``levels`` ≥ 2 values spread over [0, 1].
+    """Values quantised to the nearest of ``levels`` ≥ 2 levels spread over [0, 1], so that many inputs spike together.
 
     ``x`` and what is raised as in :func:`latency`, before a value outside could be rounded to one inside; floats are
     returned.

@@ -1,4 +1,4 @@
-"""Convolution: neurons that share weights, each hearing one window of an image; and pooling by the earliest spike."""
+"""Convolution, whose neurons share weights and have one window of an image each; pooling by the earliest spike."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class ShiftConv2d(ShiftLinear):
             the inputs of a neuron are the ``in_channels · kernel_size²`` of its window.
 
     Attributes:
-        shift: (in_channels · kernel_size², out_channels) Parameter; inputs in the order of torch.nn.Unfold: channel,
-            row, column.
+        shift: (in_channels · kernel_size², out_channels) Parameter, the synaptic weights (the paper's e_ts); inputs in
+            the order of torch.nn.Unfold: channel, row, column.
         delay: (out_channels,) Parameter.
 
     Raises:

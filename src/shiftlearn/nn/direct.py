@@ -18,7 +18,7 @@ __all__ = ["DirectFeedback"]
 
 
 class DirectFeedback(nn.Sequential):
-    """Modules in sequence; each hidden layer hears the error of the read-out times a fixed matrix, and nothing else.
+    """Modules in sequence; each hidden layer receives the error of the read-out times a fixed matrix, and nothing else.
 
     The layers must have ``feedback="none"``; modules without parameters (pooling, nn.Flatten) may stand between them.
     The matrices are the buffers ``direct_0``, ``direct_1``, …, each (classes, neurons), non-negative and drawn like the
@@ -76,7 +76,7 @@ class DirectFeedback(nn.Sequential):
 
 
 class _Broadcast(FirstOrder):
-    """Nothing on the way forward; backward, the error as it is to the read-out, and times a matrix to each layer."""
+    """Forward: the identity. Backward: the error to the read-out, and times a matrix to each hidden layer."""
 
     generate_vmap_rule = True
     jvp = torch.autograd.Function.jvp  # torch compiles no function with one of its own; the layers refuse before

@@ -6,7 +6,7 @@ N = Σ_C w z, S = Σ_C w, so within one causal set
     ∂ log u_j / ∂ log z_i = w_ij z_i / N_j.
 
 These sum to 1 over C: what delays all inputs of a sample alike (a digit with little ink) delays the neuron as much,
-with any weights and at any depth. It is the rest, by which neurons tell samples apart, that shrinks: for k = |C| inputs
+with any weights and at any depth. What shrinks is the rest, which distinguishes samples: for k = |C| inputs
 with independent deviations of sd σ it becomes σ √(Σ w² z²) / N ≈ σ √((1 + s²/m²) / k), and σ √(4 / 3k) for weights of
 U(0, scale/in). Only signed weights, with s of the order of m √k, keep it. (Our own derivation.)
 
@@ -41,7 +41,7 @@ _TOLERANCE = 0.1  # of what is asked for
 def causal_share(events: SpikeEvents, count: Tensor) -> Tensor:
     """Share of a sample's input spikes that lie in the causal set, (batch, out); 0 for a silent neuron.
 
-    ``events`` is the input and ``count`` what :func:`shiftlearn.ops.first_spike` says of it.
+    ``events`` is the input, ``count`` that of :func:`shiftlearn.ops.first_spike`.
     """
     sample = torch.arange(events.batch, device=count.device).repeat_interleave(events.offsets.diff())
     listed = torch.zeros(events.batch, device=count.device, dtype=events.z.dtype)
@@ -51,16 +51,16 @@ def causal_share(events: SpikeEvents, count: Tensor) -> Tensor:
 
 
 def sample_spread(z: Tensor) -> Tensor:
-    """How far spike times z (batch, neurons) tell samples apart, in units of τ: a scalar.
+    """How much the spike times z (batch, neurons) differ between samples, in units of τ: a scalar.
 
     The standard deviation of t = log z that is left when the mean of each sample (over neurons) and then that of each
     neuron (over samples) are taken away. Silent neurons are left out of all means; NaN where all are silent.
     """
-    heard = z.isfinite()
-    t = torch.where(heard, z, 1.0).log()
+    fired = z.isfinite()
+    t = torch.where(fired, z, 1.0).log()
     for dim in (1, 0):
-        t = torch.where(heard, t - t.sum(dim, keepdim=True) / heard.sum(dim, keepdim=True).clamp_min(1), 0.0)
-    return (t.square().sum() / heard.sum()).sqrt()
+        t = torch.where(fired, t - t.sum(dim, keepdim=True) / fired.sum(dim, keepdim=True).clamp_min(1), 0.0)
+    return (t.square().sum() / fired.sum()).sqrt()
 
 
 @torch.no_grad()

@@ -42,12 +42,14 @@ class ShiftLinear(nn.Module):
     Args:
         in_features, out_features: number of inputs and neurons.
         rule: local learning rule, "shifting", "normalized", "exact" or a registered one; see
-            :mod:`shiftlearn.ops.rules`.
+            :mod:`shiftlearn.ops.rules`. "exact" is the gradient. "normalized", the default, is the published rule
+            over the drive; where delays are 1, that is the gradient of the weights times e = 2.718: with plain SGD the
+            learning rate is in effect e times as large, while Adam does not depend on such a factor.
         feedback: what carries the error to the inputs: "symmetric" the weights themselves; "random" a fixed,
             non-negative matrix drawn like the initial weights (feedback alignment); "aligning" one that
             changes with the weights (:meth:`align`); "sign" fixed magnitudes with the signs of the weights; "none"
             nothing; or a registered one, see :mod:`shiftlearn.nn.pathways`.
-        init_scale: weights start as U(0, init_scale / in_features), as published (8).
+        init_scale: synaptic weights start as U(0, init_scale / in_features), as published (8).
         min_drive: floor of the drive where the rule divides by it.
         generator: source of the initial values.
         device, dtype: of the parameters; float32 or float64.
@@ -58,9 +60,9 @@ class ShiftLinear(nn.Module):
             forward pass on the CPU with such a factor warns (:class:`shiftlearn.errors.RunWarning`).
 
     Attributes:
-        shift: (in, out) Parameter, the shifting timings e_ts.
-        delay: (out,) Parameter, the passing times e_tp as factors on z, exp(delay / τ); exp(delay_tau) at the start. A
-            factor below 1 delivers a spike before it was fired.
+        shift: (in, out) Parameter, the synaptic weights (the paper's e_ts).
+        delay: (out,) Parameter, the axonal delays as factors on z, exp(delay / τ) (the paper's passing times e_tp);
+            exp(delay_tau) at the start. A factor below 1 delivers a spike before it was fired.
 
     Raises:
         InputError: a size below 1, an unknown rule or feedback, an ``init_scale`` that is not positive, a ``delay_tau``
@@ -152,7 +154,7 @@ class ShiftLinear(nn.Module):
                 or SpikeEvents with the rows of its members in order, the same number each.
 
         Returns:
-            (batch, out) of z, inf for a silent neuron. Its backward leaves the rule's adjustments in ``.grad``.
+            (batch, out) of z, inf for a silent neuron. The backward pass leaves the rule's weight updates in ``.grad``.
         """
         self.look_at_delays()
         matrix = pathways.matrix(self.feedback, self.shift, self.feedback_weight)

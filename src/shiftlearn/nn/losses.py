@@ -47,7 +47,8 @@ def _in_time(readout: str) -> bool:
     return readout == "t"
 
 
-def _heard(z: Tensor, horizon: float) -> Tensor:
+def _finite(z: Tensor, horizon: float) -> Tensor:
+    """Silence as the horizon."""
     return torch.where(z.isinf(), horizon, z)
 
 
@@ -120,7 +121,7 @@ class FirstSpikeCrossEntropy(nn.Module):
         among = max(z.shape[0], 1) if self.reduction == "mean" else 1
         if not self.ordinal:
             return ops.cross_entropy(z, target.long(), weight, among, self.beta, self.label_smoothing, horizon)
-        rows = self._ordinal(_heard(z, horizon), target)
+        rows = self._ordinal(_finite(z, horizon), target)
         return (rows if weight is None else rows * weight).sum() / among
 
     def _ordinal(self, z: Tensor, target: Tensor) -> Tensor:
@@ -132,19 +133,19 @@ class FirstSpikeCrossEntropy(nn.Module):
 
 
 class RewardLoss(nn.Module):
-    """Scalar reward: the network guesses a class, hears whether that was right, and nothing of what would have been.
+    """Scalar reward: the network guesses a class and receives one number for the sample, whether the guess was right.
 
     The guess is drawn from π = softmax(−β z). The loss is −(r − r̄) · log π(guess), with r = 1 for a right guess and 0
     for a wrong one, and r̄ the expected r: so a synapse changes by its eligibility times one number, the reward beyond
     what was expected. (REINFORCE with a baseline.)
 
     The baseline "mean" expects the mean of r over the batch; where processes share a batch, that of them all. The
-    baseline "confidence" expects π(guess): the network is surprised by as much as it was sure. As π(guess) depends on
-    the guess, the mean of the error over guesses is then not the gradient of the mean reward, π(right), but that of
+    baseline "confidence" expects π(guess), the network's own estimate. As π(guess) depends on the guess, the mean of the
+    error over guesses is then not the gradient of the mean reward, π(right), but that of
     π(right) − ½ Σ_k π_k², up to a constant half the Brier score with the other sign: Σ_k π_k (r_k − π_k) ∇ log π_k =
     ∇π(right) − ½ ∇ Σ_k π_k². That asks for chances that are right, not only for right guesses. (Our own derivation.)
 
-    A class of which π has become 0 is not guessed again, and the network never hears that it would be right. So a share
+    A class of which π has become 0 is never guessed again, even where it is right. So a share
     ``exploration`` of the guesses is drawn from all classes alike. With the baseline "confidence" their mean error is
     the gradient of log π(right) / classes, that of the cross-entropy, as Σ_k π_k ∇ log π_k = 0. (Our own derivation.)
 
@@ -190,7 +191,7 @@ class RewardLoss(nn.Module):
         z, weight = _checked(z, target, weight)
         classes(target, z.shape[1])
         shard = shard or Shard(len(z))
-        log_p = torch.log_softmax(-self.beta * _heard(*_read(z, self.horizon, self.readout)), -1)
+        log_p = torch.log_softmax(-self.beta * _finite(*_read(z, self.horizon, self.readout)), -1)
         # The guesses are drawn on the CPU, whatever the device, and for the rows of the other processes too: so they
         # are those that one process would draw.
         chances = torch.ones(shard.total, z.shape[1], dtype=z.dtype)
@@ -231,7 +232,7 @@ class SoftmaxTargetError(nn.Module):
         wanted = torch.softmax(torch.exp(wanted), -1)
         scale = 1.0 if self.reduction == "sum" else 1.0 / max(z.shape[0], 1)
         loss: Tensor
-        loss, _ = _PublishedError.apply(_heard(z, self.horizon), wanted, weight, scale)  # type: ignore[no-untyped-call]
+        loss, _ = _PublishedError.apply(_finite(z, self.horizon), wanted, weight, scale)  # type: ignore[no-untyped-call]
         return loss
 
 

@@ -1,4 +1,4 @@
-"""What only training has: spikes that come too early, too late or never, and images that were moved."""
+"""Augmentation in training: jittered and deleted spikes, translated images."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class SpikeNoise:
 
         layer.register_forward_pre_hook(SpikeNoise(jitter=0.1, deletion=0.2))
 
-    Each spike moves by a normally distributed time and is lost with a probability; nothing makes up for those lost.
-    What the layer sends back to a spike reaches it if it was not lost.
+    Each spike is shifted by a normally distributed time and deleted with a probability; nothing is rescaled.
+    Deleted spikes receive no feedback.
 
     Args:
         jitter: standard deviation of the movement, in units of τ: z becomes z · exp(jitter · ξ).

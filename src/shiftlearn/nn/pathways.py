@@ -27,8 +27,8 @@ def register(name: str, function: Pathway, *, replace: bool = False) -> None:
     """Add a pathway under ``name``, which a layer's ``feedback`` and a recipe may then say.
 
     ``function(weight, fixed)`` gets the weights w_ij of the layer (..., in, out), and a matrix of that shape that was
-    drawn like the initial weights, is saved with the layer and never learns; it returns the matrix b_ij of that shape
-    by which input i hears Σ_j f_j b_ij [i ∈ C_j]. It is called in every forward pass and must not change its arguments.
+    drawn like the initial weights, is saved with the layer and never learns; it returns the matrix b_ij of that shape.
+    Input i then receives Σ_j f_j b_ij [i ∈ C_j]. It is called in every forward pass and must not change its arguments.
 
     With ``replace`` it takes the place of another function of that name.
 

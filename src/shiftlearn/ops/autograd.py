@@ -1,7 +1,7 @@
 """The backward passes: one autograd function for a layer, whose backward pass is its local rule, and one for the loss.
 
-Both are called directly for plain tensors on the CPU, where the way through torch's dispatcher would take a tenth of
-the step of a network of 784-800-10, and through the dispatcher for what torch compiles or traces, and on other devices.
+Both are called directly for plain tensors on the CPU, where torch's dispatcher would take a tenth of a training step of
+a network of 784-800-10, and through the dispatcher for what torch compiles or traces, and on other devices.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NONE = None, None, None, None
 
 
 def direct(*tensors: Tensor | None) -> bool:
-    """Whether the C++ kernels can be called without the dispatcher: nobody but autograd has to see it."""
+    """True if the dispatcher can be bypassed: the C++ kernels are called without it."""
     return cpu is not None and not checks.DEBUG and checks.plain(*tensors)
 
 
@@ -101,7 +101,7 @@ class CrossEntropy(FirstOrder):
 
 
 class _Windows(FirstOrder):
-    """What the windows receive, their images get."""
+    """Windows of an image; their gradients are summed into the image's."""
 
     @staticmethod
     def forward(ctx: Any, images: Tensor, size: int) -> Tensor:

@@ -91,12 +91,12 @@ def sum_windows(values: Tensor, shape: Sequence[int], size: int) -> Tensor:
 
 
 def first_spike(events: SpikeEvents, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """First physical threshold crossing of every neuron, before the passing time.
+    """First physical threshold crossing of every neuron, before the axonal delay.
 
     Args:
         events: the input spikes.
-        shift: (in, out) synaptic weights. Leading dimensions are members of an ensemble: the rows of the events
-            are then theirs in order, the same number to each.
+        shift: (in, out) synaptic weights (the paper's e_ts). Leading dimensions are members of an ensemble: the rows of
+            the events are then theirs in order, the same number to each.
 
     Returns:
         Three tensors of shape (batch, out).
@@ -143,13 +143,12 @@ def fire(
 
     Args:
         inputs: (..., batch, in) of z, inf for no spike, or SpikeEvents (to which no gradient flows).
-        shift: (..., in, out) weights, the paper's e_ts; the leading dimensions of all arguments are the same.
-        delay: (..., out) passing times as factors d > 0 on z, the paper's e_tp.
+        shift: (..., in, out) synaptic weights (the paper's e_ts); the leading dimensions of all arguments are the same.
+        delay: (..., out) axonal delays as factors d > 0 on z (the paper's passing times e_tp).
         feedback: (..., in, out) matrix that carries the error back; None: ``shift`` itself.
-        rule: a name from :func:`shiftlearn.ops.rules.names`. What arrives in the gradients is the rule's adjustments.
+        rule: a name from :func:`shiftlearn.ops.rules.names`. The gradients are the rule's weight updates.
         min_drive: floor of the drive where the rule divides by it, >= 0.
-        dense: beside SpikeEvents: a (..., batch, in) tensor whose gradient is to be what the inputs receive. Its values
-            are not looked at.
+        dense: beside SpikeEvents: a (..., batch, in) tensor that receives the input gradient; its values are ignored.
 
     Returns:
         z_out: (..., batch, out) = u · d, inf for a silent neuron.

@@ -36,10 +36,10 @@ __all__ = ["Coefficients", "Rule", "coefficients", "get", "named", "names", "reg
 
 
 class Coefficients(NamedTuple):
-    """What a rule makes of the error, each (batch, out); what the optimizer subtracts is
+    """A rule's coefficients, each (batch, out). The gradients that the optimizer gets are
 
     * shift: Σ_batch over i ∈ C_j of ``a_j z_i − c_j``,
-    * sent to input i: Σ_j ``f_j w_ij`` over the j with i ∈ C_j (w: the feedback weights),
+    * inputs: feedback to input i, Σ_j ``f_j w_ij`` over the j with i ∈ C_j (w: the feedback weights),
     * delay: Σ_batch ``g_j``.
     """
 

@@ -7,7 +7,7 @@
 #include "kernels.hpp"
 #include "simd.hpp"
 
-namespace shiftlearn {
+namespace shiftlearn::SHIFTLEARN_ISA {
 namespace {
 
 // Vectors of a block of columns, at most: what the registers hold of a walk's or an adjustment's state.
@@ -17,7 +17,7 @@ constexpr int kGroupVectors = 8;
 constexpr int kAdjustVectors = VECTOR_BYTES == 64 ? 4 : 3;
 constexpr int kPairVectors = VECTOR_BYTES == 64 ? 2 : 4;
 constexpr int kFeedbackVectors = 6;
-constexpr int64_t kNearby = 256 << 10;  // bytes that stay in a core's own cache
+constexpr int64_t kL2Bytes = 256 << 10;  // bytes that stay in a core's own cache
 
 // Columns [begin, begin + width), as `vectors` vectors of which the last holds `tail` real lanes.
 struct Block {
@@ -79,7 +79,7 @@ inline void store_vector(T* p, int v, typename Simd<T>::K real, typename Simd<T>
 // Memory that a loop comes to only after a while: a block's row is on a page of its own, where the machine's prefetching
 // does not follow.
 template <int NV, bool TO_WRITE = false, class T>
-inline void ask_for(const T* vectors) {
+inline void prefetch(const T* vectors) {
   for (int at = 0; at < NV * VECTOR_BYTES; at += 64)
     __builtin_prefetch(reinterpret_cast<const char*>(vectors) + at, TO_WRITE);
 }
@@ -101,7 +101,7 @@ const T* pack(const T* weight, int64_t inputs, int64_t ld, const Block& block, s
     constexpr int NV = nv(), width = Simd<T>::width;
     const auto real = Simd<T>::first(block.tail);
     for (int64_t i = 0; i < inputs; ++i) {
-      ask_for<NV>(weight + (i + kRowsAhead) * ld);
+      prefetch<NV>(weight + (i + kRowsAhead) * ld);
       FOR_VECTORS Simd<T>::store(to + (i * NV + v) * width, load_vector<T, NV, full()>(weight + i * ld, v, real));
     }
   });
@@ -109,10 +109,10 @@ const T* pack(const T* weight, int64_t inputs, int64_t ld, const Block& block, s
 }
 
 // Weights beyond the caches, each row of which lies on a page of its own, are asked for some events ahead.
-constexpr int64_t kFar = 8 << 20, kAhead = 8;  // bytes of weights; events
+constexpr int64_t kBeyondCaches = 8 << 20, kAhead = 8;  // bytes of weights; events
 
 template <class T>
-bool is_far(int64_t inputs, int64_t ld) { return inputs * ld * int64_t(sizeof(T)) > kFar; }
+bool is_far(int64_t inputs, int64_t ld) { return inputs * ld * int64_t(sizeof(T)) > kBeyondCaches; }
 
 }  // namespace
-}  // namespace shiftlearn
+}  // namespace shiftlearn::SHIFTLEARN_ISA

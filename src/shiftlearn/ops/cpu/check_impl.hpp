@@ -4,7 +4,7 @@
 
 #include "kernels.hpp"
 
-namespace shiftlearn {
+namespace shiftlearn::SHIFTLEARN_ISA {
 namespace {
 
 // Whether offsets ascend from 0 to the number of spikes, z is positive and ascends within each row up to rest, and
@@ -30,4 +30,4 @@ bool well_formed(const Events<T>& e, int64_t spikes) {
 }
 
 }  // namespace
-}  // namespace shiftlearn
+}  // namespace shiftlearn::SHIFTLEARN_ISA

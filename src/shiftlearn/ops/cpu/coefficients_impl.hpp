@@ -6,7 +6,7 @@
 #include "kernels.hpp"
 #include "simd.hpp"
 
-namespace shiftlearn {
+namespace shiftlearn::SHIFTLEARN_ISA {
 namespace {
 
 constexpr int kRuleVectors = 4;  // of a block of columns: two cache lines or more
@@ -28,9 +28,9 @@ void coefficients_block(const T* delta, const T* u, const T* drive, const T* del
   }
   for (int64_t at = 0; at < rows * outputs; at += outputs) {
     const int64_t later = at + 8 * outputs;
-    for (const T* x : {delta, u, drive}) ask_for<NV>(x + later);
+    for (const T* x : {delta, u, drive}) prefetch<NV>(x + later);
     for (const T* x : {a, c, f})
-      if (x) ask_for<NV, true>(x + later);
+      if (x) prefetch<NV, true>(x + later);
     FOR_VECTORS {
       const V time = load_vector<T, NV, FULL>(u + at, v, real), slope = load_vector<T, NV, FULL>(drive + at, v, real);
       const V sent = load_vector<T, NV, FULL>(delta + at, v, real);
@@ -72,4 +72,4 @@ void coefficients(Rule rule, const T* delta, const T* u, const T* drive, const T
 }
 
 }  // namespace
-}  // namespace shiftlearn
+}  // namespace shiftlearn::SHIFTLEARN_ISA

@@ -11,7 +11,7 @@
 #include "kernels.hpp"
 #include "simd.hpp"
 
-namespace shiftlearn {
+namespace shiftlearn::SHIFTLEARN_ISA {
 namespace {
 
 // The events of all rows by tiles of inputs, within a row tile by tile, and in each in time order: a block of a tile's
@@ -89,7 +89,7 @@ void send_row(const Events<T>& e, int64_t row, const TileLists<T>& lists, int64_
   for (int64_t n = 0; n < part.events; ++n) {
     const I k = part.position ? part.position[n] : n;
     if (k >= most) break;
-    if (far && n + kAhead < part.events) ask_for<NV>(weight + part.input[n + kAhead] * ld);
+    if (far && n + kAhead < part.events) prefetch<NV>(weight + part.input[n + kAhead] * ld);
     result[part.input[n]] += sent(part.input[n], k);
   }
 }
@@ -151,7 +151,7 @@ void feedback(const Events<T>& e, const int32_t* count, const T* f, const T* wei
   chunk = std::max<int64_t>(chunk, 8);
   const int64_t chunks = (e.rows + chunk - 1) / chunk;
   const FewOutputs<T> transposed(weight, few ? e.inputs : 0, outputs);
-  constexpr int64_t of_tile = kNearby / int64_t(kFeedbackVectors * sizeof(typename Simd<T>::V));
+  constexpr int64_t of_tile = kL2Bytes / int64_t(kFeedbackVectors * sizeof(typename Simd<T>::V));
   const TileLists<T> lists(e, packed ? of_tile : std::max<int64_t>(e.inputs, 1));
   Failure failure;
   const int team = useful_threads(threads, e.spikes() * outputs);
@@ -204,4 +204,4 @@ void feedback(const Events<T>& e, const int32_t* count, const T* f, const T* wei
 }
 
 }  // namespace
-}  // namespace shiftlearn
+}  // namespace shiftlearn::SHIFTLEARN_ISA

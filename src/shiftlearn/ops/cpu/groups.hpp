@@ -8,13 +8,13 @@
 #include "blocks.hpp"
 #include "kernels.hpp"
 
-namespace shiftlearn {
+namespace shiftlearn::SHIFTLEARN_ISA {
 namespace {
 
 // The groups of tied events of all rows, if they are so large that it pays to go group by group.
 template <class T>
 struct Groups {
-  static constexpr int64_t kLarge = 4;  // events of a group, on the average
+  static constexpr int64_t kLargeGroup = 4;  // events of a group, on the average
   std::vector<int64_t> begin;           // of each row's groups, and the end; empty if they are smaller
   std::vector<int32_t> end;             // of each group: positions in the row
 
@@ -29,9 +29,9 @@ struct Groups {
       before[r] = groups;
       groups += changes + (listed > 0);
       all += listed;
-      if (kLarge * groups > e.spikes()) return;  // there cannot be enough
+      if (kLargeGroup * groups > e.spikes()) return;  // there cannot be enough
     }
-    if (groups == 0 || kLarge * groups > all) return;
+    if (groups == 0 || kLargeGroup * groups > all) return;
     before[e.rows] = groups;
     begin = std::move(before);
     end.resize(groups);
@@ -103,4 +103,4 @@ struct GroupLists {
 };
 
 }  // namespace
-}  // namespace shiftlearn
+}  // namespace shiftlearn::SHIFTLEARN_ISA

@@ -1,7 +1,3 @@
+#define SHIFTLEARN_ISA baseline
 #define VECTOR_BYTES 16
-#include "kernels_impl.hpp"
-
-namespace shiftlearn {
-template <> Kernels<float> baseline_kernels<float>() { return kernels<float>(); }
-template <> Kernels<double> baseline_kernels<double>() { return kernels<double>(); }
-}  // namespace shiftlearn
+#include "kernels.hpp"

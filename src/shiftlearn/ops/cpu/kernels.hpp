@@ -4,6 +4,10 @@
 #include <exception>
 #include <limits>
 
+// Of an inline function that several builds hold, the linker keeps one: these leave none to keep, so that no build runs
+// another one's instructions. (.ci/baseline looks whether that holds.)
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+
 namespace shiftlearn {
 
 // Of a row, and of its channels: a count may be one more, and is looked up with the one after it, in 32 bits.
@@ -18,9 +22,9 @@ struct Events {
   int64_t rows;
   int64_t inputs;
 
-  int64_t spikes() const { return offsets[rows] - offsets[0]; }  // there is room for
+  ALWAYS_INLINE int64_t spikes() const { return offsets[rows] - offsets[0]; }  // there is room for
   // Number of events that row r lists: z ascends, so the first inf is found by bisection.
-  int64_t listed(int64_t r) const {
+  ALWAYS_INLINE int64_t listed(int64_t r) const {
     int64_t low = offsets[r], high = offsets[r + 1];
     while (low < high) {
       const int64_t middle = low + (high - low) / 2;
@@ -30,13 +34,13 @@ struct Events {
     return low - offsets[r];
   }
   // Of all rows: fewer than there is room for, where rows end with inf.
-  int64_t listed() const {
+  ALWAYS_INLINE int64_t listed() const {
     int64_t sum = 0;
     for (int64_t r = 0; r < rows; ++r) sum += listed(r);
     return sum;
   }
   // Whether some channel is left to spike at rest.
-  bool has_rest(int64_t r, int64_t listed) const {
+  ALWAYS_INLINE bool has_rest(int64_t r, int64_t listed) const {
     return rest[r] < std::numeric_limits<T>::infinity() && listed < inputs;
   }
 };
@@ -44,11 +48,11 @@ struct Events {
 // Images (count, channels, rows, columns), and windows of (channels, size, size) in the order of their corners.
 struct Windows {
   int64_t count, channels, rows, columns, size;
-  int64_t down() const { return rows - size + 1; }
-  int64_t across() const { return columns - size + 1; }
-  int64_t of_image() const { return down() * across(); }
-  int64_t pixels() const { return channels * rows * columns; }
-  int64_t inputs() const { return channels * size * size; }
+  ALWAYS_INLINE int64_t down() const { return rows - size + 1; }
+  ALWAYS_INLINE int64_t across() const { return columns - size + 1; }
+  ALWAYS_INLINE int64_t of_image() const { return down() * across(); }
+  ALWAYS_INLINE int64_t pixels() const { return channels * rows * columns; }
+  ALWAYS_INLINE int64_t inputs() const { return channels * size * size; }
 };
 
 enum class Rule { shifting, normalized, exact };
@@ -72,29 +76,24 @@ struct Kernels {
   // f is left out where it is null.
   void (*coefficients)(Rule, const T* delta, const T* u, const T* drive, const T* delay, T min_drive, int64_t rows,
                        int64_t outputs, T* a, T* c, T* f, T* g, int threads);
-  // Layers of up to `few` outputs, from dense spikes that nobody sorted. Without u, drive and until (all null), it is z
+  // Layers of up to `narrow` outputs, from dense spikes that nobody sorted. Without u, drive and until (all null), it is z
   // alone. Returns what sort_spikes does. `until`: an output waited for what came no later; 0 if it is silent.
-  int64_t few;
-  int64_t (*few_spikes)(const T* dense, int64_t rows, int64_t inputs, const T* shift, const T* delay, int64_t outputs, T* u,
+  int64_t narrow;
+  int64_t (*narrow_first_spike)(const T* dense, int64_t rows, int64_t inputs, const T* shift, const T* delay, int64_t outputs, T* u,
                         T* drive, T* until, T* z, int threads);
   // To the inputs and to the weights; null where not wanted.
-  void (*few_adjustments)(const T* dense, int64_t rows, int64_t inputs, const T* until, const T* a, const T* c, const T* f,
+  void (*narrow_gradients)(const T* dense, int64_t rows, int64_t inputs, const T* until, const T* a, const T* c, const T* f,
                           const T* weight, int64_t outputs, T* to_input, T* to_shift, int threads);
   int64_t (*cross_entropy)(const T* z, const int64_t* target, T beta, T smoothing, T horizon, int64_t rows,
                            int64_t classes, T* loss, T* error);
 };
-
-// Defined once per instruction set, in isa_*.cpp.
-template <class T> Kernels<T> baseline_kernels();
-template <class T> Kernels<T> avx2_kernels();
-template <class T> Kernels<T> avx512_kernels();
 
 // Keeps what goes wrong in a thread of a parallel region (no memory is left), to be thrown after the region: within it,
 // an exception would end the process.
 class Failure {
  public:
   template <class F>
-  void guard(F&& f) noexcept {
+  ALWAYS_INLINE void guard(F&& f) noexcept {
     try {
       f();
     } catch (...) {
@@ -102,7 +101,7 @@ class Failure {
       kept_ = std::current_exception();
     }
   }
-  void rethrow() const {
+  ALWAYS_INLINE void rethrow() const {
     if (kept_) std::rethrow_exception(kept_);
   }
 
@@ -111,8 +110,44 @@ class Failure {
 };
 
 // Work below which starting a thread costs more than it saves, in multiply-adds.
-inline int useful_threads(int threads, int64_t work) {
+ALWAYS_INLINE int useful_threads(int threads, int64_t work) {
   return work < 20000 ? 1 : threads;
 }
 
 }  // namespace shiftlearn
+
+// The definitions, in each isa_*.cpp.
+#ifdef SHIFTLEARN_ISA
+#include "check_impl.hpp"
+#include "coefficients_impl.hpp"
+#include "feedback_impl.hpp"
+#include "narrow_impl.hpp"
+#include "loss_impl.hpp"
+#include "plasticity_impl.hpp"
+#include "sort_impl.hpp"
+#include "walk_impl.hpp"
+#include "windows_impl.hpp"
+
+namespace shiftlearn::SHIFTLEARN_ISA {
+
+template <class T>
+Kernels<T> kernels() {
+  return {well_formed<T>,
+          sort_spikes<T>,
+          sort_levels<T>,
+          sort_windows<T>,
+          sum_windows<T>,
+          first_spike<T>,
+          plasticity<T>,
+          feedback<T>,
+          coefficients<T>,
+          kNarrowVectors * Simd<T>::width,
+          narrow_first_spike<T>,
+          narrow_gradients<T>,
+          cross_entropy<T>};
+}
+template Kernels<float> kernels<float>();
+template Kernels<double> kernels<double>();
+
+}  // namespace shiftlearn::SHIFTLEARN_ISA
+#endif

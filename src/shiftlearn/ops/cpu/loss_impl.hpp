@@ -6,7 +6,7 @@
 
 #include "kernels.hpp"
 
-namespace shiftlearn {
+namespace shiftlearn::SHIFTLEARN_ISA {
 namespace {
 
 // Writes each row's loss and the derivatives ∂loss/∂z; returns the first row whose class does not exist, or -1.
@@ -35,4 +35,4 @@ int64_t cross_entropy(const T* z, const int64_t* target, T beta, T smoothing, T 
 }
 
 }  // namespace
-}  // namespace shiftlearn
+}  // namespace shiftlearn::SHIFTLEARN_ISA

@@ -15,6 +15,13 @@
 #include <unistd.h>
 #endif
 
+// Defined in isa_*.cpp.
+namespace shiftlearn {
+namespace baseline { template <class T> Kernels<T> kernels(); }
+namespace avx2 { template <class T> Kernels<T> kernels(); }
+namespace avx512 { template <class T> Kernels<T> kernels(); }
+}  // namespace shiftlearn
+
 namespace nb = nanobind;
 using namespace nb::literals;
 using namespace shiftlearn;
@@ -59,10 +66,10 @@ void use(const std::string& isa) {
 template <class T>
 const Kernels<T>& kernels_of(int set) {
 #if defined(SHIFTLEARN_X86)
-  static const Kernels<T> all[] = {baseline_kernels<T>(), widest() > 0 ? avx2_kernels<T>() : baseline_kernels<T>(),
-                                   widest() > 1 ? avx512_kernels<T>() : baseline_kernels<T>()};
+  static const Kernels<T> all[] = {baseline::kernels<T>(), widest() > 0 ? avx2::kernels<T>() : baseline::kernels<T>(),
+                                   widest() > 1 ? avx512::kernels<T>() : baseline::kernels<T>()};
 #else
-  static const Kernels<T> all[] = {baseline_kernels<T>()};
+  static const Kernels<T> all[] = {baseline::kernels<T>()};
 #endif
   if (set < 0 || set > widest()) throw std::out_of_range("no instruction set of this machine");
   return all[set];
@@ -82,12 +89,12 @@ struct Shape { int64_t members, batch, inputs, outputs; };
 
 // What a forward pass keeps for the backward pass, in one piece of memory: its instruction set, which decides on all
 // else; the spikes that it sorted (if it did); and what the neurons did (without a backward pass, nothing: 0 outputs).
-// Of neurons that know until when they waited (`few`), that takes the place of the count.
+// Of neurons that know until when they waited (`narrow`), that takes the place of the count.
 template <class T>
 struct Trace {
   Address set, offsets, z, rest, u, drive, until, channel, count, end;
 
-  Trace(Address memory, bool sorted, bool few, int64_t rows, int64_t inputs, int64_t outputs) {
+  Trace(Address memory, bool sorted, bool narrow, int64_t rows, int64_t inputs, int64_t outputs) {
     const int64_t spikes = sorted ? rows * inputs : 0, neurons = rows * outputs;
     set = memory;
     offsets = set + sizeof(int64_t);
@@ -96,9 +103,9 @@ struct Trace {
     u = rest + (sorted ? rows * sizeof(T) : 0);
     drive = u + neurons * sizeof(T);
     until = drive + neurons * sizeof(T);
-    channel = until + (few ? neurons * sizeof(T) : 0);
+    channel = until + (narrow ? neurons * sizeof(T) : 0);
     count = channel + spikes * sizeof(int32_t);
-    end = count + (few ? 0 : neurons * sizeof(int32_t));
+    end = count + (narrow ? 0 : neurons * sizeof(int32_t));
   }
 };
 
@@ -197,10 +204,10 @@ struct Binding {
     coefficients(k, rule, delta, u, drive, delay, min_drive, a, c, f, to_delay, members, batch, outputs, threads);
     go_on(a, c, f);
   }
-  static bool is_few(const K& k, bool given, int64_t outputs) { return !given && outputs <= k.few; }
+  static bool is_narrow(const K& k, bool given, int64_t outputs) { return !given && outputs <= k.narrow; }
   static int64_t trace_bytes(int set, bool given, int64_t rows, int64_t inputs, int64_t outputs, bool keep) {
-    const bool few = is_few(kernels_of<T>(set), given, outputs);
-    return Trace<T>(0, !given && !few, few, rows, inputs, keep ? outputs : 0).end;
+    const bool narrow = is_narrow(kernels_of<T>(set), given, outputs);
+    return Trace<T>(0, !given && !narrow, narrow, rows, inputs, keep ? outputs : 0).end;
   }
   // A layer's z_out of spikes that are given, or else (offsets is 0) dense, with the instruction set of trace_bytes.
   // `keep`: for a backward pass. Returns -1 if all is well, -2 if the spikes are not well formed, -3 if a delay is not
@@ -210,10 +217,10 @@ struct Binding {
                          int64_t members, int64_t batch, int64_t inputs, int64_t outputs, int threads) {
     const int64_t rows = members * batch;
     const K& k = kernels_of<T>(set);
-    const bool few = is_few(k, offsets, outputs);
-    const Trace<T> t(trace, !offsets && !few, few, rows, inputs, keep ? outputs : 0);
+    const bool narrow = is_narrow(k, offsets, outputs);
+    const Trace<T> t(trace, !offsets && !narrow, narrow, rows, inputs, keep ? outputs : 0);
     *out<int64_t>(t.set) = set;
-    if (few) return few_spikes(k, dense, shift, delay, keep, t, z_out, members, batch, inputs, outputs, threads);
+    if (narrow) return narrow_first_spike(k, dense, shift, delay, keep, t, z_out, members, batch, inputs, outputs, threads);
     if (!offsets) {
       z = t.z, channel = t.channel, offsets = t.offsets, rest = t.rest;
       for (int64_t r = 0; r <= rows; ++r) out<int64_t>(offsets)[r] = r * inputs;
@@ -226,7 +233,7 @@ struct Binding {
                               members, batch, inputs, outputs, threads);
     return fine ? -1 : -3;
   }
-  static int64_t few_spikes(const K& k, Address dense, Address shift, Address delay, bool keep, const Trace<T>& t,
+  static int64_t narrow_first_spike(const K& k, Address dense, Address shift, Address delay, bool keep, const Trace<T>& t,
                             Address z_out, int64_t members, int64_t batch, int64_t inputs, int64_t outputs,
                             int threads) {
     const T* d = in<T>(delay);
@@ -234,7 +241,7 @@ struct Binding {
     std::atomic<int64_t> invalid = -1;
     for_members(members, batch, threads, [&](int64_t m, int team, int64_t row) {
       const int64_t at = row * outputs;
-      const int64_t r = k.few_spikes(
+      const int64_t r = k.narrow_first_spike(
           in<T>(dense) + row * inputs, batch, inputs, in<T>(shift) + m * inputs * outputs, d + m * outputs, outputs,
           keep ? out<T>(t.u) + at : nullptr, out<T>(t.drive) + at, out<T>(t.until) + at, out<T>(z_out) + at, team);
       if (r >= 0) invalid = row + r;
@@ -249,14 +256,14 @@ struct Binding {
                        int64_t inputs, int64_t outputs, int threads) {
     const int64_t rows = members * batch;
     const K& k = kernels_of<T>(int(*in<int64_t>(trace)));
-    const bool few = is_few(k, offsets, outputs);
-    const Trace<T> t(trace, !offsets && !few, few, rows, inputs, outputs);
-    if (few) {
+    const bool narrow = is_narrow(k, offsets, outputs);
+    const Trace<T> t(trace, !offsets && !narrow, narrow, rows, inputs, outputs);
+    if (narrow) {
       with_coefficients(k, rule, delta, t.u, t.drive, delay, min_drive, to_input, to_delay, members, batch, outputs,
                         threads, [&](Address a, Address c, Address f) {
         for_members(members, batch, threads, [&](int64_t m, int team, int64_t row) {
           const int64_t at = row * outputs, first = m * inputs * outputs;
-          k.few_adjustments(in<T>(dense) + row * inputs, batch, inputs, in<T>(t.until) + at, in<T>(a) + at,
+          k.narrow_gradients(in<T>(dense) + row * inputs, batch, inputs, in<T>(t.until) + at, in<T>(a) + at,
                             in<T>(c) + at, to_input ? in<T>(f) + at : nullptr, in<T>(weight) + first, outputs,
                             to_input ? out<T>(to_input) + row * inputs : nullptr,
                             to_shift ? out<T>(to_shift) + first : nullptr, team);

@@ -10,7 +10,7 @@
 #include "kernels.hpp"
 #include "simd.hpp"
 
-namespace shiftlearn {
+namespace shiftlearn::SHIFTLEARN_ISA {
 namespace {
 
 // What channels 2i and 2i + 1 sent in one row: when, and at what position in the row. One that sent nothing has a
@@ -79,4 +79,4 @@ struct PairLists {
 };
 
 }  // namespace
-}  // namespace shiftlearn
+}  // namespace shiftlearn::SHIFTLEARN_ISA

@@ -10,10 +10,10 @@
 #include "pairs.hpp"
 #include "simd.hpp"
 
-namespace shiftlearn {
+namespace shiftlearn::SHIFTLEARN_ISA {
 namespace {
 
-constexpr int64_t kManyVectors = 12;  // of columns, from where sorting events by channel pays
+constexpr int64_t kWideVectors = 12;  // of columns, from where sorting events by channel pays
 
 // A row's coefficients for the columns of a block, and the causal sets that they are for.
 template <class T, int NV>
@@ -107,7 +107,7 @@ void plasticity_by_channel(const Events<T>& e, const int32_t* count, const T* a,
   const auto blocks = column_blocks<T>(outputs, kPairVectors, threads);
   PairLists<T> lists(e);
   const int64_t width = blocks.empty() ? 1 : blocks[0].vectors * sizeof(typename S::V);
-  const int64_t of_tile = std::max<int64_t>(kNearby / (2 * width), 1), tiles = (lists.pairs + of_tile - 1) / of_tile;
+  const int64_t of_tile = std::max<int64_t>(kL2Bytes / (2 * width), 1), tiles = (lists.pairs + of_tile - 1) / of_tile;
   Failure failure;
 #pragma omp parallel num_threads(threads)
   {
@@ -166,7 +166,7 @@ void plasticity_by_group(const Events<T>& e, const Groups<T>& groups, const int3
                          int64_t outputs, T* result, int threads) {
   using S = Simd<T>;
   const auto blocks = column_blocks<T>(outputs, kGroupVectors, threads);
-  const GroupLists<T> lists(e, groups, count, outputs, kNearby / (2 * kGroupVectors * sizeof(typename S::V)), threads);
+  const GroupLists<T> lists(e, groups, count, outputs, kL2Bytes / (2 * kGroupVectors * sizeof(typename S::V)), threads);
   Failure failure;
 #pragma omp parallel for schedule(static) num_threads(threads)
   for (int64_t task = 0; task < int64_t(blocks.size()); ++task) failure.guard([&] {
@@ -182,9 +182,9 @@ void plasticity_by_group(const Events<T>& e, const Groups<T>& groups, const int3
         terms.resize((groups.begin[chunk.last] - before) * NV);
         for (int64_t row = chunk.first; row < chunk.last; ++row) {
           const int64_t at = row * outputs + block.begin;
-          ask_for<NV>(count + at + 12 * outputs);
-          ask_for<NV>(a + at + 12 * outputs);
-          ask_for<NV>(c + at + 12 * outputs);
+          prefetch<NV>(count + at + 12 * outputs);
+          prefetch<NV>(a + at + 12 * outputs);
+          prefetch<NV>(c + at + 12 * outputs);
           const auto t = terms_of<T, NV, FULL>(e, row, count + at, a + at, c + at, block.tail, common);
           const T* z = e.z + e.offsets[row];
           int32_t begin = 0;
@@ -195,7 +195,7 @@ void plasticity_by_group(const Events<T>& e, const Groups<T>& groups, const int3
         }
         for (int64_t i = 0; i < e.inputs; ++i) {
           T* target = result + i * outputs + block.begin;
-          ask_for<NV, true>(target + 8 * outputs);
+          prefetch<NV, true>(target + 8 * outputs);
           typename S::V sum[NV] = {};
           if (chunk.first > 0) FOR_VECTORS sum[v] = load_vector<T, NV, FULL>(target, v, real);
           const int32_t* group = lists.group.data() + lists.begin(chunk, i);
@@ -214,7 +214,7 @@ void plasticity_by_group(const Events<T>& e, const Groups<T>& groups, const int3
 template <class T>
 void plasticity(const Events<T>& e, const int32_t* count, const T* a, const T* c, int64_t outputs, T* result,
                 int threads) {
-  const bool many = outputs >= kManyVectors * Simd<T>::width || e.inputs * VECTOR_BYTES > kNearby;
+  const bool many = outputs >= kWideVectors * Simd<T>::width || e.inputs * VECTOR_BYTES > kL2Bytes;
   const int team = useful_threads(threads, (e.spikes() + e.inputs) * outputs);
   if (!many) return plasticity_by_row(e, count, a, c, outputs, result, team);
   const Groups<T> groups(e, team);
@@ -223,4 +223,4 @@ void plasticity(const Events<T>& e, const int32_t* count, const T* a, const T* c
 }
 
 }  // namespace
-}  // namespace shiftlearn
+}  // namespace shiftlearn::SHIFTLEARN_ISA

@@ -8,8 +8,8 @@
 #include <immintrin.h>
 #endif
 
-namespace shiftlearn {
-namespace {  // each instruction set keeps its own copy: never merged by the linker
+namespace shiftlearn::SHIFTLEARN_ISA {
+namespace {
 
 template <class T> struct IntegerOf;
 template <> struct IntegerOf<float> { using type = int32_t; };
@@ -175,4 +175,4 @@ struct Simd {
 };
 
 }  // namespace
-}  // namespace shiftlearn
+}  // namespace shiftlearn::SHIFTLEARN_ISA

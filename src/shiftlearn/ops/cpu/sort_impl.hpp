@@ -10,7 +10,7 @@
 
 #include "kernels.hpp"
 
-namespace shiftlearn {
+namespace shiftlearn::SHIFTLEARN_ISA {
 namespace {
 
 template <class T>
@@ -37,7 +37,7 @@ using Spike = std::conditional_t<sizeof(T) == 4, uint64_t, Wide>;
 template <class T>
 Bits<T> key_of(Spike<T> spike) { return Bits<T>(spike >> 32); }
 
-constexpr int64_t kFew = 32, kSome = 2048, kMany = 8192;  // spikes
+constexpr int64_t kInsertionSortMax = 32, kNineBitsMax = 2048, kTwoDigitsMax = 8192;  // spikes
 constexpr int kDigit = 10;                                // bits of a digit
 
 // Ascending. False, with a part of the work done, if spikes would have to move more than `most` places.
@@ -124,13 +124,13 @@ int64_t sort_dense(const Dense<T>& dense, std::vector<Spike<T>>& spikes, std::ve
     n = 0;
     dense.for_spikes([&](Spike<T> spike) { spikes[n++] = spike; });
   };
-  if (dense.size <= kFew) {  // counting would cost more than it saves
+  if (dense.size <= kInsertionSortMax) {  // counting would cost more than it saves
     take();
     insertion_sort<T>(spikes.data(), n, n * n);
     return n;
   }
-  if (dense.size <= kMany) {  // the upper bits tell almost all spikes apart, unless they lie very close together
-    n = dense.size <= kSome ? take_by_two_digits<9>(dense, std::max(bits - 18, 0), spikes.data(), spare.data())
+  if (dense.size <= kTwoDigitsMax) {  // the upper bits tell almost all spikes apart, unless they lie very close together
+    n = dense.size <= kNineBitsMax ? take_by_two_digits<9>(dense, std::max(bits - 18, 0), spikes.data(), spare.data())
                             : take_by_two_digits<10>(dense, std::max(bits - 20, 0), spikes.data(), spare.data());
     if (insertion_sort<T>(spikes.data(), n, 8 * n)) return n;
   }
@@ -298,4 +298,4 @@ int64_t sort_levels(const uint8_t* levels, const T* of_level, int64_t rows, int6
 }
 
 }  // namespace
-}  // namespace shiftlearn
+}  // namespace shiftlearn::SHIFTLEARN_ISA

@@ -11,7 +11,7 @@
 #include "kernels.hpp"
 #include "simd.hpp"
 
-namespace shiftlearn {
+namespace shiftlearn::SHIFTLEARN_ISA {
 namespace {
 
 // What is written of neurons: z where there are delays, the others where they are wanted (null: not).
@@ -128,7 +128,7 @@ void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int t
   // (Ends of shorter runs would be foreseen too seldom.)
   const auto for_tied = [&](auto&& f) __attribute__((always_inline)) {
     const auto next = [&]() __attribute__((always_inline)) {
-      if (far && k + kAhead < listed) ask_for<NV>(shift + channel[k + kAhead] * ld);
+      if (far && k + kAhead < listed) prefetch<NV>(shift + channel[k + kAhead] * ld);
       f(shift + channel[k++] * ld);
     };
     if (GROUPED) {
@@ -229,15 +229,15 @@ void walk_rows(const Events<T>& e, const Groups<T>& groups, int64_t begin, int64
   int64_t asked = 0;
   for (int64_t row = begin; row < end; ++row) {
     for (const int64_t until = (row + 1 - begin) * e.inputs / (end - begin); next && asked < until; ++asked)
-      ask_for<NV>(next + asked * outputs);
+      prefetch<NV>(next + asked * outputs);
     const int64_t within = row % kTogether;
     const Spikes<T> to = out.from(row * outputs);
     if (to.u) {
-      ask_for<NV, true>(to.u);
-      ask_for<NV, true>(to.count);
-      ask_for<NV, true>(to.drive);
+      prefetch<NV, true>(to.u);
+      prefetch<NV, true>(to.count);
+      prefetch<NV, true>(to.drive);
     }
-    if (to.z) ask_for<NV, true>(to.z);
+    if (to.z) prefetch<NV, true>(to.z);
     if (groups.large()) {
       const int32_t* group = groups.end.data() + groups.begin[row];
       walk_row<T, NV, FULL, true>(e, row, weight, ld, tail, sums, delay, times, nullptr, group, to);
@@ -306,4 +306,4 @@ void first_spike(const Events<T>& e, const T* shift, const T* delay, int64_t out
 }
 
 }  // namespace
-}  // namespace shiftlearn
+}  // namespace shiftlearn::SHIFTLEARN_ISA

@@ -2,7 +2,7 @@
 #pragma once
 #include "sort_impl.hpp"
 
-namespace shiftlearn {
+namespace shiftlearn::SHIFTLEARN_ISA {
 namespace {
 
 // Row and column of a pixel, and map · size² + row · size + column: its channel in the window that begins at (v, u) is
@@ -99,4 +99,4 @@ void sum_windows(const T* values, const Windows& w, T* images, int threads) {
 }
 
 }  // namespace
-}  // namespace shiftlearn
+}  // namespace shiftlearn::SHIFTLEARN_ISA

@@ -13,10 +13,10 @@
 #include "simd.hpp"
 #include "sort_impl.hpp"
 
-namespace shiftlearn {
+namespace shiftlearn::SHIFTLEARN_ISA {
 namespace {
 
-constexpr int kFewVectors = 3;  // of outputs, at most
+constexpr int kNarrowVectors = 3;  // of outputs, at most
 constexpr int kSlots = 512, kParts = 2;
 constexpr int64_t kBulk = 8;  // spikes, at least, that are taken together where no output can fire
 
@@ -83,7 +83,7 @@ struct Slots {
   // Puts spikes in order of time, and of inputs.
   void put_in_order(int64_t from, int64_t until) {
     int32_t* x = spike.data();
-    if (until - from > kFew) {
+    if (until - from > kInsertionSortMax) {
       std::sort(x + from, x + until, [&](int32_t a, int32_t b) { return z[a] < z[b] || (z[a] == z[b] && a < b); });
       return;
     }
@@ -99,17 +99,17 @@ struct Slots {
 // What is written of neurons: z always, the others where they are wanted (null: not). `until`: what came no later is what
 // the neuron waited for.
 template <class T>
-struct FewSpikes {
+struct NarrowSpikes {
   T *u, *drive, *until, *z;
 };
 
 // Weights of NV vectors a row, the sum of each column, and the largest weight of each or 0.
 template <class T, int NV>
-struct FewWeights {
+struct NarrowWeights {
   std::vector<typename Simd<T>::V> row;
   typename Simd<T>::V sum[NV], largest[NV];
 
-  FewWeights(const T* shift, int64_t inputs, int64_t outputs) : row(inputs * NV) {
+  NarrowWeights(const T* shift, int64_t inputs, int64_t outputs) : row(inputs * NV) {
     double total[NV * Simd<T>::width] = {};
     const auto real = Simd<T>::first(int(outputs - (NV - 1) * Simd<T>::width));
     FOR_VECTORS largest[v] = typename Simd<T>::V{};
@@ -126,8 +126,8 @@ struct FewWeights {
 };
 
 template <class T, int NV>
-void walk_slots(Slots<T>& slots, int64_t inputs, const FewWeights<T, NV>& weights, const T* delay, int64_t outputs,
-                FewSpikes<T> out) {
+void walk_slots(Slots<T>& slots, int64_t inputs, const NarrowWeights<T, NV>& weights, const T* delay, int64_t outputs,
+                NarrowSpikes<T> out) {
   using S = Simd<T>;
   using V = typename S::V;
   using K = typename S::K;
@@ -222,19 +222,19 @@ void walk_slots(Slots<T>& slots, int64_t inputs, const FewWeights<T, NV>& weight
 
 // Calls f with the number of vectors of the outputs, a compile-time constant.
 template <class T, class F>
-void for_few(int64_t outputs, F&& f) {
+void for_narrow(int64_t outputs, F&& f) {
   const Block all{0, int((outputs + Simd<T>::width - 1) / Simd<T>::width), 1};
-  specialise<T, kFewVectors>(all, [&](auto nv, auto) { f(nv); });
+  specialise<T, kNarrowVectors>(all, [&](auto nv, auto) { f(nv); });
 }
 
 // Returns the first row that holds NaN or a z <= 0, or -1.
 template <class T>
-int64_t few_spikes(const T* dense, int64_t rows, int64_t inputs, const T* shift, const T* delay, int64_t outputs, T* u,
+int64_t narrow_first_spike(const T* dense, int64_t rows, int64_t inputs, const T* shift, const T* delay, int64_t outputs, T* u,
                    T* drive, T* until, T* z, int threads) {
   int64_t invalid = rows;
-  if (outputs > 0) for_few<T>(outputs, [&](auto nv) {
+  if (outputs > 0) for_narrow<T>(outputs, [&](auto nv) {
     Failure failure;
-    const FewWeights<T, nv()> weights(shift, inputs, outputs);
+    const NarrowWeights<T, nv()> weights(shift, inputs, outputs);
 #pragma omp parallel num_threads(useful_threads(threads, rows * inputs * outputs)) reduction(min : invalid)
     {
       Slots<T> slots;
@@ -256,20 +256,20 @@ constexpr int kOutputsAtOnce = 5, kInputsAtOnce = 2;  // outputs, and vectors of
 
 // What a row does to the weights of an output.
 template <class T>
-struct FewTerm {
+struct NarrowTerm {
   T until, a, c, f;
 };
 
 // Adjustments of the weights, and what goes back through `weight`; 0 where not wanted.
 template <class T>
-void few_adjustments(const T* dense, int64_t rows, int64_t inputs, const T* until, const T* a, const T* c, const T* f,
+void narrow_gradients(const T* dense, int64_t rows, int64_t inputs, const T* until, const T* a, const T* c, const T* f,
                      const T* weight, int64_t outputs, T* to_input, T* to_shift, int threads) {
   using S = Simd<T>;
   using V = typename S::V;
   constexpr int NJ = kOutputsAtOnce, NV = kInputsAtOnce;
   constexpr int64_t step = NV * S::width;
   const int64_t turns = (outputs + NJ - 1) / NJ;
-  std::vector<FewTerm<T>> terms(turns * rows * NJ);  // beyond the outputs nothing was waited for
+  std::vector<NarrowTerm<T>> terms(turns * rows * NJ);  // beyond the outputs nothing was waited for
   for (int64_t r = 0; r < rows; ++r)
     for (int64_t j = 0; j < outputs; ++j) {
       const int64_t at = r * outputs + j;
@@ -284,7 +284,7 @@ void few_adjustments(const T* dense, int64_t rows, int64_t inputs, const T* unti
       for (int64_t j = 0; j < beyond; ++j)
         for (int64_t i = 0; i < here; ++i) w[j][i] = weight[(first + i) * outputs + turn * NJ + j];
       V sum[NJ][NV] = {};
-      const FewTerm<T>* term = terms.data() + turn * rows * NJ;
+      const NarrowTerm<T>* term = terms.data() + turn * rows * NJ;
       const auto rows_of = [&](auto&& load, auto&& store) __attribute__((always_inline)) {
         for (int64_t r = 0; r < rows; ++r) {
           V z[NV], sent[NV];
@@ -321,4 +321,4 @@ void few_adjustments(const T* dense, int64_t rows, int64_t inputs, const T* unti
 }
 
 }  // namespace
-}  // namespace shiftlearn
+}  // namespace shiftlearn::SHIFTLEARN_ISA
