@@ -41,6 +41,7 @@ from shiftlearn.ops import gpu as gpu
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 inf = math.inf
 both = pytest.mark.parametrize("dtype", DTYPES)
+few = settings(max_examples=settings().max_examples // 2)  # the interpreter is slow
 
 
 def there(*args: Any) -> list[Any]:
@@ -63,7 +64,7 @@ KERNELS = SimpleNamespace(first_spike=first_spike, plasticity=plasticity, feedba
 
 
 @both
-@settings(max_examples=25)
+@few
 @given(drawn=with_coefficients())
 def test_exact_arithmetic(dtype: torch.dtype, drawn: tuple) -> None:
     """Ties, silence, weights of both signs, empty rows, any rest, repeated channels: to the last bit."""
@@ -81,7 +82,7 @@ def test_exact_arithmetic(dtype: torch.dtype, drawn: tuple) -> None:
 
 
 @both
-@settings(max_examples=25)
+@few
 @given(problem=general_dense(decades=8))
 def test_general_floats(dtype: torch.dtype, problem: Dense) -> None:
     check_against_oracle(problem, KERNELS, dtype)
