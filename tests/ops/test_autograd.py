@@ -121,7 +121,10 @@ def test_opcheck_fire(form: str, dtype: torch.dtype, matrix: bool, lead: tuple[i
 def test_adjustments_are_those_of_the_ops_that_they_are_made_of(
     rule: str, lead: tuple[int, ...], matrix: bool, dtype: torch.dtype, own_names: None
 ) -> None:
-    """opcheck, and to the last bit what coefficients, feedback and plasticity give; also for a rule of one's own."""
+    """opcheck, and to the last bit what coefficients, feedback and plasticity give; also for a rule of one's own.
+
+    opcheck takes long, and sees neither dtype nor which of the library's rules it is.
+    """
     rules.register("doubled", lambda delta, *rest: rules.exact(2 * delta, *rest))
     events = Events(events_of("dense", dtype))
     shift, delay = weights(dtype, *lead, 6, 3), torch.full((*lead, 3), 1.25, dtype=dtype)
@@ -136,7 +139,8 @@ def test_adjustments_are_those_of_the_ops_that_they_are_made_of(
         g,
     )
     for wanted in ((True, True), (True, False), (False, True), (False, False)):
-        opcheck(OPS.adjustments, (*given, *wanted))
+        if (rule, dtype) in {("exact", torch.float32), ("doubled", torch.float64)}:
+            opcheck(OPS.adjustments, (*given, *wanted))
         got = OPS.adjustments(*given, *wanted)
         for one, other, asked in zip(got, want, (*wanted, True), strict=True):
             assert torch.equal(one, other) if asked else one.numel() == 0
