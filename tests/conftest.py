@@ -30,9 +30,7 @@ settings.register_profile(
 )
 settings.register_profile("thorough", settings.get_profile("shiftlearn"), max_examples=100)
 # A mutant need not be killed by the simplest example.
-settings.register_profile(
-    "mutation", settings.get_profile("shiftlearn"), phases=[Phase.explicit, Phase.generate]
-)
+settings.register_profile("mutation", settings.get_profile("shiftlearn"), phases=[Phase.explicit, Phase.generate])
 settings.load_profile("shiftlearn")
 
 

@@ -46,9 +46,8 @@ def test_sorting_is_that_of_the_reference(dtype: torch.dtype, z: np.ndarray) -> 
 
 @pytest.mark.parametrize("over", [0, 1])
 @pytest.mark.parametrize("longest", [64, pytest.param(None, marks=pytest.mark.slow, id="4096")])
-def test_the_longest_row_that_one_program_sorts(longest: int | None, over: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    if longest:
-        monkeypatch.setattr(sorting, "_LARGEST", longest)
+def test_the_longest_row_of_one_program(longest: int | None, over: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sorting, "_LARGEST", longest or sorting._LARGEST)
     dense = torch.rand(2, sorting._LARGEST + over).add(1)
     same_events(gpu.sort_spikes(dense.to(DEVICE)), reference.sort_spikes(dense))
 
