@@ -28,7 +28,7 @@ if not torch.cuda.is_available():  # the GPU kernels then run on the CPU, in Tri
 settings.register_profile(
     "shiftlearn", deadline=None, max_examples=20, derandomize=bool(os.environ.get("CI")), print_blob=True
 )
-settings.register_profile("thorough", settings.get_profile("shiftlearn"), max_examples=100)
+settings.register_profile("thorough", settings.get_profile("shiftlearn"), max_examples=150)
 # A mutant need not be killed by the simplest example.
 settings.register_profile("mutation", settings.get_profile("shiftlearn"), phases=[Phase.explicit, Phase.generate])
 settings.load_profile("shiftlearn")

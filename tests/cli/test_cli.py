@@ -203,6 +203,7 @@ def test_interrupted_before_there_is_a_run(tmp_path, monkeypatch, call):
     assert "--resume" not in err  # there is nothing to go on with
 
 
+@pytest.mark.slow
 def test_interrupt_and_resume_equal_an_uninterrupted_run(trained, tmp_path, call):
     folder = tmp_path / "run"
     command = [*COMMAND, "train", "mnist", *SMALL, "--out", str(folder)]
