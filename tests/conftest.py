@@ -150,6 +150,19 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callab
 
 
 @pytest.fixture(scope="session")
+def trained(made_once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
+    """The run folder of digits with 20 hidden neurons; all of its delays are above 1 in part. Not to be changed."""
+    from shiftlearn import recipes
+    from shiftlearn.training import callbacks, run
+
+    def train(folder: Path) -> None:
+        settings = {"layers": [0, 20, 0], "epochs": 8, "validation": 100, "delay_lr": 3e-3, "delay_lr_final": 3e-4}
+        run.start(recipes.override(recipes.read("digits"), settings), folder / "digits", 0, callbacks.Silent())
+
+    return made_once("trained", train) / "digits"
+
+
+@pytest.fixture(scope="session")
 def mnist_files() -> Path:
     """The folder of MNIST's files. A source distribution has none: the test is then skipped."""
     from shiftlearn import data

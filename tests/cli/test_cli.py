@@ -26,7 +26,7 @@ def run(*arguments):
 
 
 @pytest.fixture(scope="session")
-def trained(made_once, mnist_files):
+def mnist_run(made_once, mnist_files):
     """A finished run and what the command printed."""
 
     def train(folder):
@@ -38,8 +38,8 @@ def trained(made_once, mnist_files):
     return folder / "small", (folder / "text").read_text()
 
 
-def test_train_prints_plain_lines(trained):
-    folder, text = trained
+def test_train_prints_plain_lines(mnist_run):
+    folder, text = mnist_run
     metrics = json.loads((folder / "metrics.json").read_text())
     assert "\x1b" not in text
     assert "\r" not in text
@@ -49,8 +49,8 @@ def test_train_prints_plain_lines(trained):
     assert f"shiftlearn evaluate {folder}" in text
 
 
-def test_train_leaves_a_run_that_has_learned(trained):
-    folder, _ = trained
+def test_train_leaves_a_run_that_has_learned(mnist_run):
+    folder, _ = mnist_run
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["test_accuracy"] > 0.6
     assert (metrics["epochs"], metrics["seed"], metrics["threads"]) == (3, 4, 1)
@@ -62,33 +62,33 @@ def test_train_leaves_a_run_that_has_learned(trained):
     }  # fmt: skip
 
 
-def test_evaluate_reproduces_the_accuracy(trained, call):
-    code, out, err = call("evaluate", str(trained[0]))
+def test_evaluate_reproduces_the_accuracy(mnist_run, call):
+    code, out, err = call("evaluate", str(mnist_run[0]))
     assert (code, err) == (0, "")
-    stored = json.loads((trained[0] / "metrics.json").read_text())["test_accuracy"]
+    stored = json.loads((mnist_run[0] / "metrics.json").read_text())["test_accuracy"]
     assert f"test accuracy {stored:.4%} (10000 samples of mnist)" in out
     assert f"\nthe same as the accuracy stored by the run, {stored:.4%}" in out
 
 
-def test_evaluate_tells_a_difference(trained, tmp_path, call):
-    shutil.copytree(trained[0], tmp_path / "run")
+def test_evaluate_tells_a_difference(mnist_run, tmp_path, call):
+    shutil.copytree(mnist_run[0], tmp_path / "run")
     metrics = json.loads((tmp_path / "run/metrics.json").read_text())
     (tmp_path / "run/metrics.json").write_text(json.dumps(metrics | {"test_accuracy": 0.5}))
     assert "\nNOT the same as the accuracy stored by the run, 50.0000%" in call("evaluate", str(tmp_path / "run"))[1]
 
 
-def test_resuming_a_finished_run_says_so(trained, call):
-    before = {p: p.stat().st_mtime_ns for p in trained[0].iterdir()}
-    code, out, err = call("train", "--resume", str(trained[0]))
+def test_resuming_a_finished_run_says_so(mnist_run, call):
+    before = {p: p.stat().st_mtime_ns for p in mnist_run[0].iterdir()}
+    code, out, err = call("train", "--resume", str(mnist_run[0]))
     assert (code, err) == (0, "")
     assert "this run is finished; nothing is left to do" in out
-    assert before == {p: p.stat().st_mtime_ns for p in trained[0].iterdir()}
+    assert before == {p: p.stat().st_mtime_ns for p in mnist_run[0].iterdir()}
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"{}", b"[]", b"\xff"])
 @pytest.mark.parametrize("command", [("evaluate",), ("train", "--resume")])
-def test_a_damaged_summary_is_named(trained, tmp_path, call, command, content):
-    shutil.copytree(trained[0], tmp_path / "run")
+def test_a_damaged_summary_is_named(mnist_run, tmp_path, call, command, content):
+    shutil.copytree(mnist_run[0], tmp_path / "run")
     (tmp_path / "run/metrics.json").write_bytes(content)
     code, _, err = call(*command, str(tmp_path / "run"))
     assert (code, len(err.splitlines())) == (2, 1)
@@ -204,7 +204,7 @@ def test_interrupted_before_there_is_a_run(tmp_path, monkeypatch, call):
 
 
 @pytest.mark.slow
-def test_interrupt_and_resume_equal_an_uninterrupted_run(trained, tmp_path, call):
+def test_interrupt_and_resume_equal_an_uninterrupted_run(mnist_run, tmp_path, call):
     folder = tmp_path / "run"
     command = [*COMMAND, "train", "mnist", *SMALL, "--out", str(folder)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": PLAIN}
@@ -230,4 +230,4 @@ def test_interrupt_and_resume_equal_an_uninterrupted_run(trained, tmp_path, call
     assert code == 0, err
     assert "epoch 1/3" not in out
     for name in ("weights.safetensors", "test_predictions.csv", "confusion_matrix.csv", "config.json"):
-        assert (folder / name).read_bytes() == (trained[0] / name).read_bytes()
+        assert (folder / name).read_bytes() == (mnist_run[0] / name).read_bytes()
