@@ -1,16 +1,21 @@
-"""Shared by all tests: the Hypothesis profile, and fixtures that restore what they change."""
+"""Shared by all tests: processes and threads, the Hypothesis profiles, and fixtures that restore what they change."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # there are as many workers as cores; before the imports of NumPy and torch
+    os.environ["OMP_NUM_THREADS"] = "1"
+
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from hypothesis import Phase, settings
 
 with warnings.catch_warnings():  # "installed without C++ kernels" must not stop the tests of the reference
@@ -21,18 +26,25 @@ if not torch.cuda.is_available():  # the GPU kernels then run on the CPU, in Tri
     os.environ["TRITON_INTERPRET"] = "1"
 
 settings.register_profile(
-    "shiftlearn", deadline=None, max_examples=50, derandomize=bool(os.environ.get("CI")), print_blob=True
+    "shiftlearn", deadline=None, max_examples=20, derandomize=bool(os.environ.get("CI")), print_blob=True
 )
+settings.register_profile("thorough", settings.get_profile("shiftlearn"), max_examples=150)
 # A mutant need not be killed by the simplest example.
-settings.register_profile(
-    "mutation", settings.get_profile("shiftlearn"), max_examples=20, phases=[Phase.explicit, Phase.generate]
-)
+settings.register_profile("mutation", settings.get_profile("shiftlearn"), phases=[Phase.explicit, Phase.generate])
 settings.load_profile("shiftlearn")
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    if not pluginmanager.hasplugin("xdist"):  # pyproject.toml gives its options: then they mean nothing
+        for name in ("--numprocesses", "--maxprocesses", "--dist"):
+            parser.addoption(name, help="(pytest-xdist is not loaded)")
     parser.addoption("--kills", type=int, default=5, help="times that test_interruption.py kills a run at random")
     parser.addoption("--fuzz", type=int, default=15, help="damaged files of each kind that tests/fuzz tries")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if any("::" in argument for argument in config.args) and config.option.markexpr == "not slow":
+        config.option.markexpr = ""  # a test that is named runs, slow or not
 
 
 @pytest.fixture
@@ -115,6 +127,39 @@ def triton_wanted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     dispatch._gpu.cache_clear()
     yield
     dispatch._gpu.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """A folder of some name: the first process that asks fills it, for the whole session; the others wait for it."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent  # of all workers
+
+    def folder(name: str, make: Callable[[Path], None]) -> Path:
+        path = root / f"once-{name}"
+        with FileLock(f"{path}.lock"):
+            if not (path / "made").exists():
+                shutil.rmtree(path, ignore_errors=True)
+                path.mkdir()
+                make(path)
+                (path / "made").touch()
+        return path
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(made_once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
+    """The run folder of digits with 20 hidden neurons; all of its delays are above 1 in part. Not to be changed."""
+    from shiftlearn import recipes
+    from shiftlearn.training import callbacks, run
+
+    def train(folder: Path) -> None:
+        settings = {"layers": [0, 20, 0], "epochs": 8, "validation": 100, "delay_lr": 3e-3, "delay_lr_final": 3e-4}
+        run.start(recipes.override(recipes.read("digits"), settings), folder / "digits", 0, callbacks.Silent())
+
+    return made_once("trained", train) / "digits"
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,7 @@ def small(**settings: Any) -> ShiftClassifier:
     )
 
 
-@parametrize_with_checks([ShiftClassifier((32,), max_iter=30, n_members=1)])
+@parametrize_with_checks([ShiftClassifier((32,), max_iter=8, n_members=1)])
 def test_scikit_learn_contract(estimator: Any, check: Callable[[Any], None]) -> None:
     check(estimator)
 
@@ -61,9 +61,10 @@ UNTUNED = {
     "blobs": lambda: datasets.make_blobs(400, 6, centers=6, cluster_std=4.0, random_state=21),
     "moons": lambda: datasets.make_moons(400, noise=0.25, random_state=21),
 }
+QUICK = ("friedman3", "quantiles", "moons")
 
 
-@pytest.mark.parametrize("table", UNTUNED)
+@pytest.mark.parametrize("table", [x if x in QUICK else pytest.param(x, marks=pytest.mark.slow) for x in UNTUNED])
 def test_defaults_keep_up_with_svc_on_tables_they_were_not_tuned_for(table: str) -> None:
     x, y = UNTUNED[table]()
     x_train, x_test, y_train, y_test = train_test_split(x, y, test_size=0.4, stratify=y, random_state=21)

@@ -11,9 +11,12 @@ import pytest
 import torch
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("plot_*.py"))
+LONG = ("plot_own_pathway", "plot_own_rule", "plot_three_factors")  # the build of the documentation runs them too
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [pytest.param(x, id=x.stem, marks=[pytest.mark.slow] * (x.stem in LONG)) for x in EXAMPLES]
+)
 def test_it_runs_and_draws(path: Path, monkeypatch: pytest.MonkeyPatch, own_names: None, one_thread: None) -> None:
     matplotlib = pytest.importorskip("matplotlib")
     matplotlib.use("agg")

@@ -103,11 +103,16 @@ esac
 @pytest.mark.parametrize(
     ("compiler", "why"),
     [
-        ("none", 'CMake: The C++ compiler "/bin/false" is not able to compile a simple test program'),
-        ("failing", "src/shiftlearn/ops/cpu/module.cpp:7:3: error: 'boom' was not declared in this scope"),
+        pytest.param(
+            "none", 'CMake: The C++ compiler "/bin/false" is not able to compile a simple test program',
+            marks=pytest.mark.slow, id="no compiler",
+        ),
+        pytest.param(
+            "failing", "src/shiftlearn/ops/cpu/module.cpp:7:3: error: 'boom' was not declared in this scope",
+            id="compile error",
+        ),
     ],
-    ids=["no compiler", "compile error"],
-)
+)  # fmt: skip
 def test_without_kernels(compiler, why, unpacked, tmp_path, request):
     """The reference kernels alone: they give the same spike times, and the warning says once what went wrong."""
     environment = NO_COMPILER if compiler == "none" else request.getfixturevalue("failing")

@@ -14,7 +14,10 @@ from typing import Any
 
 from .errors import InputError
 
-__all__ = ["as_csv", "csv_lines", "readable", "write", "write_json"]
+__all__ = ["CONFIG", "as_csv", "csv_lines", "readable", "write", "write_json"]
+
+# Of a run folder: written once data and device were found; before that there is no run to resume.
+CONFIG = "config.json"
 
 
 def write(path: Path, content: bytes, previous: Path | None = None) -> None:

@@ -15,7 +15,8 @@ import pytest
 from shiftlearn.cli.progress import reporter
 
 COMMAND = (sys.executable, "-m", "shiftlearn")
-SMALL = ("--set", "layers=[784, 16, 10]", "--set", "lr=5e-3", "--epochs", "3", "--seed", "4", "--threads", "1")
+SMALL = ("--set", "layers=[784, 16, 10]", "--set", "lr=5e-3", "--set", "validation=40000")
+SMALL += ("--epochs", "3", "--seed", "4", "--threads", "1")
 PLAIN = {k: v for k, v in os.environ.items() if k != "FORCE_COLOR"} | {"PYTHONUNBUFFERED": "1"}
 
 
@@ -25,16 +26,20 @@ def run(*arguments):
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory, mnist_files):
+def mnist_run(made_once, mnist_files):
     """A finished run and what the command printed."""
-    folder = tmp_path_factory.mktemp("runs") / "small"
-    done = run("train", "mnist", *SMALL, "--out", str(folder))
-    assert done.returncode == 0, done.stderr
-    return folder, done.stdout
+
+    def train(folder):
+        done = run("train", "mnist", *SMALL, "--out", str(folder / "small"))
+        assert done.returncode == 0, done.stderr
+        (folder / "text").write_text(done.stdout)
+
+    folder = made_once("cli", train)
+    return folder / "small", (folder / "text").read_text()
 
 
-def test_train_prints_plain_lines(trained):
-    folder, text = trained
+def test_train_prints_plain_lines(mnist_run):
+    folder, text = mnist_run
     metrics = json.loads((folder / "metrics.json").read_text())
     assert "\x1b" not in text
     assert "\r" not in text
@@ -44,8 +49,8 @@ def test_train_prints_plain_lines(trained):
     assert f"shiftlearn evaluate {folder}" in text
 
 
-def test_train_leaves_a_run_that_has_learned(trained):
-    folder, _ = trained
+def test_train_leaves_a_run_that_has_learned(mnist_run):
+    folder, _ = mnist_run
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["test_accuracy"] > 0.6
     assert (metrics["epochs"], metrics["seed"], metrics["threads"]) == (3, 4, 1)
@@ -57,33 +62,33 @@ def test_train_leaves_a_run_that_has_learned(trained):
     }  # fmt: skip
 
 
-def test_evaluate_reproduces_the_accuracy(trained):
-    done = run("evaluate", str(trained[0]))
-    assert (done.returncode, done.stderr) == (0, "")
-    stored = json.loads((trained[0] / "metrics.json").read_text())["test_accuracy"]
-    assert f"test accuracy {stored:.4%} (10000 samples of mnist)" in done.stdout
-    assert f"\nthe same as the accuracy stored by the run, {stored:.4%}" in done.stdout
+def test_evaluate_reproduces_the_accuracy(mnist_run, call):
+    code, out, err = call("evaluate", str(mnist_run[0]))
+    assert (code, err) == (0, "")
+    stored = json.loads((mnist_run[0] / "metrics.json").read_text())["test_accuracy"]
+    assert f"test accuracy {stored:.4%} (10000 samples of mnist)" in out
+    assert f"\nthe same as the accuracy stored by the run, {stored:.4%}" in out
 
 
-def test_evaluate_tells_a_difference(trained, tmp_path, call):
-    shutil.copytree(trained[0], tmp_path / "run")
+def test_evaluate_tells_a_difference(mnist_run, tmp_path, call):
+    shutil.copytree(mnist_run[0], tmp_path / "run")
     metrics = json.loads((tmp_path / "run/metrics.json").read_text())
     (tmp_path / "run/metrics.json").write_text(json.dumps(metrics | {"test_accuracy": 0.5}))
     assert "\nNOT the same as the accuracy stored by the run, 50.0000%" in call("evaluate", str(tmp_path / "run"))[1]
 
 
-def test_resuming_a_finished_run_says_so(trained, call):
-    before = {p: p.stat().st_mtime_ns for p in trained[0].iterdir()}
-    code, out, err = call("train", "--resume", str(trained[0]))
+def test_resuming_a_finished_run_says_so(mnist_run, call):
+    before = {p: p.stat().st_mtime_ns for p in mnist_run[0].iterdir()}
+    code, out, err = call("train", "--resume", str(mnist_run[0]))
     assert (code, err) == (0, "")
     assert "this run is finished; nothing is left to do" in out
-    assert before == {p: p.stat().st_mtime_ns for p in trained[0].iterdir()}
+    assert before == {p: p.stat().st_mtime_ns for p in mnist_run[0].iterdir()}
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"{}", b"[]", b"\xff"])
 @pytest.mark.parametrize("command", [("evaluate",), ("train", "--resume")])
-def test_a_damaged_summary_is_named(trained, tmp_path, call, command, content):
-    shutil.copytree(trained[0], tmp_path / "run")
+def test_a_damaged_summary_is_named(mnist_run, tmp_path, call, command, content):
+    shutil.copytree(mnist_run[0], tmp_path / "run")
     (tmp_path / "run/metrics.json").write_bytes(content)
     code, _, err = call(*command, str(tmp_path / "run"))
     assert (code, len(err.splitlines())) == (2, 1)
@@ -198,7 +203,8 @@ def test_interrupted_before_there_is_a_run(tmp_path, monkeypatch, call):
     assert "--resume" not in err  # there is nothing to go on with
 
 
-def test_interrupt_and_resume_equal_an_uninterrupted_run(trained, tmp_path):
+@pytest.mark.slow
+def test_interrupt_and_resume_equal_an_uninterrupted_run(mnist_run, tmp_path, call):
     folder = tmp_path / "run"
     command = [*COMMAND, "train", "mnist", *SMALL, "--out", str(folder)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": PLAIN}
@@ -217,11 +223,11 @@ def test_interrupt_and_resume_equal_an_uninterrupted_run(trained, tmp_path):
     assert process.returncode == 130
     assert errors.split() == f"interrupted; go on with: shiftlearn train --resume {folder}".split()
     assert not (folder / "metrics.json").exists()
-    refused = run("evaluate", str(folder))
-    assert refused.returncode == 2
-    assert f"shiftlearn train --resume {folder}" in refused.stderr
-    done = run("train", "--resume", str(folder), "--threads", "1")
-    assert done.returncode == 0, done.stderr
-    assert "epoch 1/3" not in done.stdout
+    code, _, err = call("evaluate", folder)
+    assert code == 2
+    assert f"shiftlearn train --resume {folder}" in err
+    code, out, err = call("train", "--resume", folder, "--threads", "1")
+    assert code == 0, err
+    assert "epoch 1/3" not in out
     for name in ("weights.safetensors", "test_predictions.csv", "confusion_matrix.csv", "config.json"):
-        assert (folder / name).read_bytes() == (trained[0] / name).read_bytes()
+        assert (folder / name).read_bytes() == (mnist_run[0] / name).read_bytes()

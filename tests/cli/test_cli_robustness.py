@@ -10,27 +10,16 @@ import pytest
 from shiftlearn.analysis.robustness import robustness
 from shiftlearn.data import tasks
 from shiftlearn.models.model import load
-from shiftlearn.training import callbacks
-from shiftlearn.training.run import start
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    from shiftlearn import recipes
-
-    folder = tmp_path_factory.mktemp("robust") / "iris"
-    start(recipes.override(recipes.read("iris"), {"epochs": 3}), folder, 0, callbacks.Silent())
-    return folder
-
-
-def test_it_says_what_the_function_finds(call, run, tmp_path):
-    model = load(run)
+def test_it_says_what_the_function_finds(call, trained, tmp_path):
+    model = load(trained)
     task = tasks.read(model.recipe, 0, None, ["test"])
     rows = robustness(model, model.values(task.take(task.test)), task.labels[task.test], ["dead", "bits"], 3)
     path = tmp_path / "x.csv"
-    arguments = ("robustness", run, "--kinds", "dead, bits", "--seed", 3)
+    arguments = ("robustness", trained, "--kinds", "dead, bits", "--seed", 3)
     code, out, _ = call(*arguments, "--out", path)
     assert code == 0
     assert all(f"{row['accuracy']:.2%}" in out for row in rows)
@@ -40,9 +29,9 @@ def test_it_says_what_the_function_finds(call, run, tmp_path):
     assert (code, json.loads(out)) == (0, rows)
 
 
-def test_it_draws(call, run, tmp_path):
+def test_it_draws(call, trained, tmp_path):
     pytest.importorskip("matplotlib")
-    assert call("robustness", run, "--kinds", "clock", "--out", tmp_path / "x.svg")[0] == 0
+    assert call("robustness", trained, "--kinds", "clock", "--out", tmp_path / "x.svg")[0] == 0
     assert "time step" in (tmp_path / "x.svg").read_text() or b"<svg" in (tmp_path / "x.svg").read_bytes()
 
 
@@ -54,7 +43,7 @@ def test_it_draws(call, run, tmp_path):
         (("--out", "x.txt"), "--out must end in .csv"),
     ],
 )
-def test_mistakes(call, run, arguments, message):
-    code, out, err = call("robustness", run, *arguments)
+def test_mistakes(call, trained, arguments, message):
+    code, out, err = call("robustness", trained, *arguments)
     assert (code, out) == (2, "")
     assert message in err

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 from trees import FAST, metrics
@@ -17,21 +18,31 @@ pytestmark = pytest.mark.usefixtures("one_thread", "place")
 
 
 @pytest.fixture
-def several(call, place):
+def several(call, place, made_once):
     """Run folders of every kind, the latest last."""
+
+    def make(folder):
+        train(call)
+        shutil.move("runs", folder / "runs")
+
+    shutil.copytree(made_once("several", make) / "runs", "runs")
+    for day, name in enumerate(("some/seed2", "some/seed10", "folds", "xor", "cut")):
+        for path in (place / "runs" / name).iterdir():
+            os.utime(path, (1.6e9 + 86400 * day,) * 2)
+    return place / "runs"
+
+
+def train(call):
+    """In ``runs`` of the current folder, one of them cut off."""
     for seed in (2, 10):
         command = ("train", "iris", *FAST, "--seed", seed, "--out", f"runs/some/seed{seed}")
         assert call(*command, "--set", "validation=20")[0] == 0
     assert call("train", "trees.csv", *FAST, "--folds", 2, "--no-compare", "--out", "runs/folds")[0] == 0
     assert call("train", "xor", "--repeat", 3, "--epochs", 20, "--threads", 1, "--out", "runs/xor")[0] == 0
     shutil.copytree("runs/some/seed2", "runs/cut")
-    (place / "runs/cut/metrics.json").unlink()
-    log = (place / "runs/cut/metrics.jsonl").read_text().splitlines()
-    (place / "runs/cut/metrics.jsonl").write_text("\n".join(log[:5]) + "\n")
-    for day, name in enumerate(("some/seed2", "some/seed10", "folds", "xor", "cut")):
-        for path in (place / "runs" / name).iterdir():
-            os.utime(path, (1.6e9 + 86400 * day,) * 2)
-    return place / "runs"
+    Path("runs/cut/metrics.json").unlink()
+    log = Path("runs/cut/metrics.jsonl").read_text().splitlines()
+    Path("runs/cut/metrics.jsonl").write_text("\n".join(log[:5]) + "\n")
 
 
 def found(call, *arguments):

@@ -136,10 +136,11 @@ def cells():
     return comparison.grid(recipe, ["exact", "shifting"], ["sign"], ["error"], 1)
 
 
-def test_a_dask_cluster_can_carry_the_runs(tmp_path, cells):
+@pytest.mark.parametrize("processes", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_dask_cluster_can_carry_the_runs(tmp_path, cells, processes):
     dask = pytest.importorskip("distributed", reason="without Dask")
     # joblib keeps the work to itself where a cluster has a single thread.
-    cluster = dask.LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None)
+    cluster = dask.LocalCluster(n_workers=1, threads_per_worker=2, processes=processes, dashboard_address=None)
     with cluster, dask.Client(cluster) as client, joblib.parallel_config("dask"):
         found = collected(cells, tmp_path / "dask", 2)
         assert client.run(lambda: "shiftlearn.experiments.sweep" in sys.modules) == dict.fromkeys(

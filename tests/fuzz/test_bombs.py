@@ -174,8 +174,8 @@ def test_a_target_that_asks_for_much(tmp_path: Path) -> None:
 
 
 def test_a_wide_header_takes_no_long_time(tmp_path: Path) -> None:
-    """Looking for every name in all others would take 10^10 steps, some minutes."""
-    count = 100_000
+    """Looking for every name in all others would take 10^9 steps, a minute."""
+    count = 30_000
     names, numbers = ",".join(f"n{k}" for k in range(count)), ",".join("1" * count)
     (tmp_path / "x.csv").write_text(f"{names}\n{numbers}\n{numbers[:-1]}2\n")
     assert len(read_csv(tmp_path / "x.csv").names) == count - 1

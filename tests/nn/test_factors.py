@@ -239,7 +239,7 @@ def test_three_layers_learn_digits_by_each_pathway(digits: dict, feedback: str) 
 def test_three_layers_learn_digits_by_reward(digits: dict, feedback: str, baseline: str) -> None:
     settings = {"feedback": feedback, "modulator": "reward", "beta": 1.0, "lr": 3e-3, "lr_final": 1e-3}
     settings["baseline"] = baseline
-    assert accuracy_after(digits, 30, **settings) > 0.45
+    assert accuracy_after(digits, 15, **settings) > 0.45
 
 
 def test_the_modulator_in_a_recipe() -> None:

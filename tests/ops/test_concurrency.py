@@ -129,7 +129,7 @@ class Outputs(Dataset):
 
 
 @needs_kernels
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_the_workers_of_a_loader(threads: None, start: str) -> None:
     if start not in multiprocessing.get_all_start_methods():
         pytest.skip(f"no {start}")

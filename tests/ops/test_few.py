@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -9,7 +10,17 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from problems import DTYPES, Dense, assert_equal, assert_sure_times, dyadic_dense, general_dense, needs_kernels, oracle
+from problems import (
+    DTYPES,
+    Dense,
+    Neurons,
+    assert_equal,
+    assert_sure_times,
+    dyadic_dense,
+    general_dense,
+    needs_kernels,
+    oracle,
+)
 from torch import Tensor
 
 from shiftlearn import ops
@@ -61,15 +72,21 @@ def crowd(seed: int, batch: int, inputs: int, outputs: int) -> Dense:
     return Dense(z, shift)
 
 
+@functools.cache
+def solved(size: tuple[int, int, int]) -> tuple[Dense, Neurons, tuple[Tensor, Tensor]]:
+    """A crowd, and what the oracle and the reference say of it."""
+    problem = crowd(sum(size), *size)
+    return problem, oracle(problem.rows(), problem.shift), wanted(problem, "normalized")
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("size", SHAPES, ids=str)
 def test_crowds_in_exact_arithmetic(size: tuple[int, int, int], dtype: torch.dtype, instruction_set: str) -> None:
-    problem = crowd(sum(size), *size)
-    want = oracle(problem.rows(), problem.shift)
+    problem, want, adjustments = solved(size)
     u, heard, learned = fire(problem, dtype)
     assert_equal(u, want.u)
     eps = 64 * torch.finfo(dtype).eps
-    for got, right in zip((heard, learned), wanted(problem, "normalized"), strict=True):
+    for got, right in zip((heard, learned), adjustments, strict=True):
         torch.testing.assert_close(got.double(), right, rtol=eps, atol=eps * float(right.abs().sum()))
     assert not learned[:, 1:2].any()
     assert size[0] < 3 or 0.1 < np.isfinite(want.u).mean() < 1

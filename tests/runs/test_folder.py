@@ -22,6 +22,7 @@ CHILD = """
 import sys
 from pathlib import Path
 from shiftlearn.runs.folder import hold, hold_next
+assert "torch" not in sys.modules
 way, name, fate = sys.argv[1:]
 print("up", flush=True)
 sys.stdin.readline()

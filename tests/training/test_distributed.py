@@ -113,9 +113,14 @@ def peer(rank, ports, folder):
 
 
 @pytest.fixture(scope="module")
-def peers(tmp_path_factory):
+def peers(made_once):
     """What two processes found, and the folder that they worked in."""
-    folder = tmp_path_factory.mktemp("peers")
+    folder = made_once("peers", work_in)
+    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in (0, 1)], folder
+
+
+def work_in(folder):
+    """Run both peers."""
     with socket.socket() as one, socket.socket() as other:
         ports = []
         for free in (one, other):
@@ -129,7 +134,6 @@ def peers(tmp_path_factory):
         process.join(TIMEOUT)
         process.kill()
     assert [process.exitcode for process in processes] == [0, 0]
-    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in (0, 1)], folder
 
 
 def test_parts_follow_each_other_and_differ_by_one_at_most():
@@ -204,6 +208,7 @@ def torchrun(*arguments):
             process.terminate()  # it ends those that it started
 
 
+@pytest.mark.slow
 def test_the_command_finds_what_it_finds_in_one_process(call, tmp_path):
     settings = ("--epochs", 3, "--set", "validation=21", "--set", "batch=33", "--log", "tensorboard")
     arguments = ("train", "iris", *settings, "--out")
@@ -230,6 +235,7 @@ def test_the_command_finds_what_it_finds_in_one_process(call, tmp_path):
     assert [len(list((tmp_path / "tensorboard" / name).iterdir())) for name in ("one", "two")] == [1, 1]
 
 
+@pytest.mark.slow
 def test_the_command_says_once_what_is_wrong(tmp_path):
     out, err, code = torchrun("train", "iris", "--folds", 3, "--out", tmp_path / "run")
     assert code != 0

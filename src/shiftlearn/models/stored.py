@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from .. import recipes
 from ..data.tables.features import Features
 from ..errors import InputError, nearest
+from ..files import CONFIG as CONFIG
 from ..files import write_json
 from ..recipes import paths
 
-CONFIG = "config.json"  # written once data and device were found; before that there is no run to resume
 WEIGHTS = "weights.safetensors"
 _FORMAT = 1
 

@@ -140,8 +140,8 @@ class RewardLoss(nn.Module):
     what was expected. (REINFORCE with a baseline.)
 
     The baseline "mean" expects the mean of r over the batch; where processes share a batch, that of them all. The
-    baseline "confidence" expects π(guess), the network's own estimate. As π(guess) depends on the guess, the mean of the
-    error over guesses is then not the gradient of the mean reward, π(right), but that of
+    baseline "confidence" expects π(guess), the network's own estimate. As π(guess) depends on the guess, the mean of
+    the error over guesses is then not the gradient of the mean reward, π(right), but that of
     π(right) − ½ Σ_k π_k², up to a constant half the Brier score with the other sign: Σ_k π_k (r_k − π_k) ∇ log π_k =
     ∇π(right) − ½ ∇ Σ_k π_k². That asks for chances that are right, not only for right guesses. (Our own derivation.)
 

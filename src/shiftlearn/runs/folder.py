@@ -16,7 +16,7 @@ from pathlib import Path
 import filelock
 
 from ..errors import InputError
-from ..models.stored import CONFIG
+from ..files import CONFIG
 
 __all__ = ["Claim", "Taken", "hold", "hold_next"]
 

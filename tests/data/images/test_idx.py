@@ -133,10 +133,10 @@ def returns_declared_shape_or_fails(path: Path, content: bytes, unpacked: bytes 
     assert path.name in message
 
 
-few = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-@few
+@one_folder
 @given(content=st.binary(max_size=64), start=st.sampled_from([b"", header((1, 1, 1))[:4], b"\x1f\x8b\x08"]))
 def test_random_bytes(tmp_path: Path, content: bytes, start: bytes) -> None:
     returns_declared_shape_or_fails(tmp_path / "file", start + content, start + content)
@@ -145,7 +145,7 @@ def test_random_bytes(tmp_path: Path, content: bytes, start: bytes) -> None:
     returns_declared_shape_or_fails(tmp_path / "file.gz", packed, start + content)
 
 
-@few
+@one_folder
 @given(data=st.data())
 def test_random_mutations(tmp_path: Path, data: st.DataObject) -> None:
     def mutate(valid: bytes) -> bytes:

@@ -25,7 +25,7 @@ from shiftlearn.data.spike_trains.tca_write import write_mat
 from shiftlearn.data.spike_trains.trials import from_arrays, joined, to_events
 from shiftlearn.errors import IndexInputError, InputError
 
-few = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def published() -> Path:
@@ -182,7 +182,7 @@ def test_hostile_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fails(path, start + bytes(2**16), "is larger than the 65536 bytes")
 
 
-@few
+@one_folder
 @given(data=st.data())
 def test_random_mutations(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "x.mat"
@@ -216,7 +216,7 @@ def spike_trains(draw: st.DrawFn) -> tuple[list[float], list[int], list[int], li
     return times, synapses, trial, draw(st.lists(st.integers(0, 30), min_size=n, max_size=n))
 
 
-@few
+@one_folder
 @given(spike_trains())
 def test_round_trip_of_arrays(tmp_path: Path, given_: tuple[list[float], list[int], list[int], list[int]]) -> None:
     trials = from_arrays(*given_, num_synapses=6, length=9)
@@ -224,7 +224,7 @@ def test_round_trip_of_arrays(tmp_path: Path, given_: tuple[list[float], list[in
     same(trials, read_mat(tmp_path / "x.mat"))
 
 
-@few
+@one_folder
 @given(spike_trains())
 def test_arrays_keep_every_spike_in_order(given_: tuple[list[float], list[int], list[int], list[int]]) -> None:
     times, synapses, trial, target = given_

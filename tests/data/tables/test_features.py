@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from shiftlearn.data.tables.features import MAX_CATEGORIES, Features
@@ -18,7 +18,6 @@ from shiftlearn.errors import InputError
 from shiftlearn.registry import SCALINGS
 
 NAN = np.nan
-few = settings(max_examples=150, deadline=None)
 
 
 def numbers(*values: float) -> Column:
@@ -361,7 +360,6 @@ number_columns = st.lists(st.one_of(finite, st.integers(-3, 3).map(float), st.ju
 words = st.one_of(st.none(), st.sampled_from("abc"), st.text(max_size=3))
 
 
-@few
 @given(train=number_columns, rows=number_columns, scaling=st.sampled_from(SCALINGS))
 def test_numbers_lie_in_the_unit_interval_and_keep_their_order(
     train: list[float], rows: list[float], scaling: str
@@ -379,7 +377,6 @@ def test_numbers_lie_in_the_unit_interval_and_keep_their_order(
     assert np.all((features.transform([numbers(*rows)]) >= 0) & (features.transform([numbers(*rows)]) <= 1))
 
 
-@few
 @given(
     train=st.lists(st.tuples(st.one_of(finite, st.just(NAN)), words), min_size=1, max_size=40),
     rows=st.lists(st.tuples(st.one_of(finite, st.just(NAN)), words), max_size=10),
@@ -410,7 +407,6 @@ def test_stored_features_transform_identically(train: list[Any], rows: list[Any]
     assert "none varies" in reason
 
 
-@few
 @given(column=st.lists(words, min_size=1, max_size=30))
 def test_one_hot_names_the_category(column: list[str | None]) -> None:
     categories = sorted({value for value in column if value is not None})

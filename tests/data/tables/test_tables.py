@@ -18,7 +18,7 @@ from shiftlearn.data.tables.delimited import MISSING
 from shiftlearn.data.tables.table import TABLES, load_table, read_csv, read_rows
 from shiftlearn.errors import InputError
 
-few = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 # Embedded tables
@@ -273,7 +273,7 @@ def test_target(path: Path) -> None:
 text_cells = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8).map("t{}t".format)
 
 
-@few
+@one_folder
 @given(
     data=st.data(), separator=st.sampled_from(",;\t|:~ "), quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
 )
@@ -292,7 +292,7 @@ def test_what_csv_writes_is_read_back(tmp_path: Path, data: st.DataObject, separ
     assert table.labels.tolist() == [number % 2 for number in range(len(body))]
 
 
-@few
+@one_folder
 @given(
     values=st.lists(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=3, max_size=3), min_size=2),
     separator=st.sampled_from(",;\t| "),
@@ -309,7 +309,7 @@ def test_numbers_are_read_back_exactly(tmp_path: Path, values: list[list[float]]
     assert table.names == (("x", "y", "z") if header else ("1", "2", "3"))
 
 
-@few
+@one_folder
 @given(
     content=st.one_of(
         st.binary(max_size=60),
