@@ -12,7 +12,7 @@ from small_runs import Watch, log, results, small
 import shiftlearn as sl
 from shiftlearn import nn, recipes
 from shiftlearn.errors import InputError
-from shiftlearn.models.evaluation import Evaluation, evaluate
+from shiftlearn.models.evaluation import Evaluation, evaluate, task_of
 from shiftlearn.models.stored import read_config
 from shiftlearn.nn import spike_time_scores
 from shiftlearn.training import run
@@ -44,7 +44,7 @@ def test_it_learns_and_leaves_a_run_folder(splits, digits, tmp_path):
     assert np.array_equal(rows[:, 13:].astype("f4"), model.spike_times(digits["test"][0]))
     counts = np.loadtxt(folder / "confusion_matrix.csv", delimiter=",", skiprows=1)[:, 1:]
     assert counts.sum(1).tolist() == np.bincount(labels, minlength=10).tolist()
-    assert counts.trace() / 300 == metrics["test_accuracy"] == evaluate(model).accuracy
+    assert counts.trace() / 300 == metrics["test_accuracy"] == evaluate(model, task_of(model, None, ["test"])).accuracy
 
 
 def test_settings_come_first_and_the_test_set_last(splits, tmp_path):
@@ -250,7 +250,7 @@ def test_a_deep_run_learns_resumes_and_reports_in_t(splits, digits, tmp_path):
     model = sl.load(tmp_path / "run")
     expected = spike_time_scores(torch.from_numpy(model.spike_times(digits["test"][0])), 40.0, "t").numpy()
     assert np.array_equal(model.predict_proba(digits["test"][0]), expected)
-    assert np.array_equal(evaluate(model).scores, expected)
+    assert np.array_equal(evaluate(model, task_of(model, None, ["test"])).scores, expected)
 
 
 def test_the_published_recipe_trains(splits, tmp_path):
