@@ -150,15 +150,13 @@ class Loop:
             learner.set_rates(share if self.scheduled else 0.0)
             shard = self.world.shard(rows.shape[-1])
             own = rows[0, shard.rows] if self.single else rows
-            target, weight = self.labels[own], None if self.weight is None else self.weight[own]
-            if present is not None:
-                weight = self._padded(present) if weight is None else weight * self._padded(present)
+            target, weight = self.labels[own], self._weight(own, present)
             loss, z = learner.step(self.inputs(Batch(own, shard, generators[0])), target, weight, shard)
             right = first_to_fire(z) == target
             if present is not None:
                 right &= present
-            count = rows.numel() if present is None else int(present.sum())
-            tally.add(z, loss * shard.total, right.sum(), count)
+            samples = rows.numel() if present is None else int(present.sum())
+            tally.add(z, loss * shard.total, right.sum(), samples)
             watch(tally)
             if learner.frozen.all():
                 break
@@ -170,8 +168,11 @@ class Loop:
         orders = [torch.randperm(len(own), generator=g) for own, g in zip(self.rows, generators, strict=True)]
         return [own[order.to(own.device)] for own, order in zip(self.rows, orders, strict=True)]
 
-    def _padded(self, present: Tensor) -> Tensor:
-        """Weights with which padding counts nothing, and a member's samples in a batch as much as the whole batch."""
-        if self.learner.recipe.loss == "published":  # sums over a batch
-            return present.float()
-        return present * (present.shape[1] / present.sum(1, keepdim=True).clamp_min(1))
+    def _weight(self, rows: Tensor, present: Tensor | None) -> Tensor | None:
+        """Of each sample of a batch: 0 for padding; a member's few samples count as much as a whole batch."""
+        weight = None if self.weight is None else self.weight[rows]
+        if present is None:
+            return weight
+        lacking = present.shape[1] / present.sum(1, keepdim=True).clamp_min(1)
+        own = present * (1.0 if self.learner.recipe.loss == "published" else lacking)  # that loss is a sum
+        return own if weight is None else own * weight
