@@ -37,10 +37,9 @@ def cut(orders: Sequence[Tensor], size: int, steps: int | None = None) -> list[t
     batches: list[tuple[Tensor, Tensor | None]] = []
     for several in zip(*parts, strict=True):
         rows = pad_sequence(list(several), batch_first=True)
-        lengths = [len(part) for part in several]
-        padded = min(lengths) < max(lengths)
-        present = torch.arange(rows.shape[1]) < torch.tensor(lengths)[:, None] if padded else None
-        batches.append((rows, present))
+        lengths = torch.tensor([len(part) for part in several])
+        present = torch.arange(rows.shape[1]) < lengths[:, None]
+        batches.append((rows, None if present.all() else present.to(rows.device)))
     return batches
 
 

@@ -135,7 +135,7 @@ class _Run:
                 warn_if_squeezed(task.samples, recipe)
         self.account, self.about = task.account, task.about
         features = task.scale(recipe, task.train)
-        self.recipe, self.seed, self.data_dir = tasks.fitted(recipe, task, features), seed, data_dir
+        self.recipe, self.data_dir = tasks.fitted(recipe, task, features), data_dir
         train = len(task.train) - recipe.validation
         if train < 1:
             raise InputError(
@@ -156,7 +156,7 @@ class _Run:
         self.health = Health(self.recipe, network, self.y)
         self.learner = Learner(network, self.recipe)
         self.loop = Loop(self.learner, self._inputs, self.y, seed, world=world)
-        self.trained = self.model
+        self.trained = self.model  # what is evaluated and stored
         if self.learner.average:
             self.trained = copy.copy(self.model)
             self.trained.network = cast(nn.Sequential, self.learner.average.module)
