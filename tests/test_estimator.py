@@ -68,7 +68,8 @@ QUICK = ("friedman3", "quantiles", "moons")
 def test_defaults_keep_up_with_svc_on_tables_they_were_not_tuned_for(table: str) -> None:
     x, y = UNTUNED[table]()
     x_train, x_test, y_train, y_test = train_test_split(x, y, test_size=0.4, stratify=y, random_state=21)
-    ours = ShiftClassifier(random_state=0).fit(x_train, y_train).score(x_test, y_test)
+    # One seed moves the accuracy on 200 samples by as much as 0.02.
+    ours = np.mean([ShiftClassifier(random_state=k).fit(x_train, y_train).score(x_test, y_test) for k in range(3)])
     assert ours >= SVC().fit(x_train, y_train).score(x_test, y_test) - 0.03
 
 

@@ -26,7 +26,7 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 from shiftlearn import data, load, recipes, train
-from shiftlearn.models.evaluation import evaluate
+from shiftlearn.models.evaluation import evaluate, task_of
 
 folder = Path(sys.argv[1])
 x = np.load(folder / "x.npy", mmap_mode="r")
@@ -45,7 +45,8 @@ if sys.argv[2] == "copied":
     x = np.array(x)
 train(recipes.override(recipes.read("mnist"), settings), folder / "run")
 model = load(folder / "run")
-print(evaluate(model).accuracy, evaluate(model, "train").accuracy, model.predict(x).shape)
+found = [evaluate(model, task_of(model, None, [part]), part).accuracy for part in ("test", "train")]
+print(*found, model.predict(x).shape)
 """
 
 

@@ -24,12 +24,12 @@ from torch import Tensor
 from .data.tables.features import Features, NothingVaries
 from .data.tables.frames import Rows, copies, keys, merged, read
 from .errors import InputError
-from .models.build import build, of_recipe
+from .models.build import of_recipe
 from .ops import rules
 from .recipes import Recipe, override
 from .registry import coded_width
-from .training.health import require_finite
-from .training.step import Learner, random_state
+from .training.ensemble import Ensemble
+from .training.loop import Loop
 
 __all__ = ["ShiftClassifier"]
 
@@ -146,11 +146,11 @@ class ShiftClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         rows, labels, weight, of_class = self._samples(rows, labels, weight)
         self._seed = _seed(self.random_state)
         train, rest = self._split(labels) if self.early_stopping else (np.arange(len(labels)), np.arange(0))
-        samples = self._begin(rows[train], labels[train], weight[train], of_class)
+        loop = self._begin(rows[train], labels[train], weight[train], of_class)
         self.validation_scores_: list[float] = []
         best: dict[str, Tensor] = {}
         for epoch in range(self.max_iter):
-            self._epoch(*samples, share=epoch / self.max_iter)
+            self._epoch(loop)
             if not self.early_stopping:
                 continue
             right = self._scores(rows[rest]).argmax(1) == labels[rest]
@@ -187,12 +187,12 @@ class ShiftClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         rows, labels, weight, of_class = self._samples(rows, labels, weight)
         if first:
             self._seed = _seed(self.random_state)
-            samples = self._begin(rows, labels, weight, of_class)
+            loop = self._begin(rows, labels, weight, of_class, scheduled=False)
         else:
-            samples = self._tensors(*merged(rows, labels, weight), of_class)
+            loop = self._loop(*merged(rows, labels, weight), of_class, scheduled=False)
             if callable(self._rule):  # perhaps this process does not know it yet
                 rules.remember(self.recipe_.rule, self._rule)
-        self._epoch(*samples, share=0.0)
+        self._epoch(loop)
         return self
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
@@ -291,8 +291,8 @@ class ShiftClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             ) from None
         return train, rest
 
-    def _begin(self, rows: Rows, labels: Labels, weight: Floats, of_class: Floats) -> tuple[Tensor, Tensor, Tensor]:
-        """Fit the scaling, make a fresh network, and return what it is to learn from."""
+    def _begin(self, rows: Rows, labels: Labels, weight: Floats, of_class: Floats, scheduled: bool = True) -> Loop:
+        """Fit the scaling, make fresh networks, and return their epochs."""
         rows, labels, weight = merged(rows, labels, weight)
         features = rows.values.shape[1]
         recipe = self._recipe(features, len(self.classes_), int(copies(weight).sum()))
@@ -309,11 +309,11 @@ class ShiftClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.recipe_ = dataclasses.replace(recipe, layers=(width, *recipe.layers[1:]))
         self._rule = self.rule
         seeds = np.random.SeedSequence(self._seed).generate_state(self.n_members).tolist()
-        self.network_ = build(self.recipe_, [random_state(seed, 0) for seed in seeds], len(seeds))
-        self._learner = Learner(self.network_, self.recipe_)
+        self._ensemble = Ensemble(self.recipe_, seeds)
+        self.network_ = self._ensemble.network
         self.n_iter_ = 0
         self.loss_curve_: list[float] = []
-        return self._tensors(rows, labels, weight, of_class)
+        return self._loop(rows, labels, weight, of_class, scheduled)
 
     def _values(self, rows: Rows) -> Tensor:
         """(n, features) in [0, 1]; where no feature varies, a constant takes their place."""
@@ -321,28 +321,30 @@ class ShiftClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return torch.zeros(len(rows), 1)
         return torch.from_numpy(self.features_.transform(rows.columns))
 
-    def _tensors(self, rows: Rows, labels: Labels, weight: Floats, of_class: Floats) -> tuple[Tensor, Tensor, Tensor]:
+    def _loop(self, rows: Rows, labels: Labels, weight: Floats, of_class: Floats, scheduled: bool) -> Loop:
+        """Epochs in which every member learns from all samples."""
         count = copies(weight)
         each = np.repeat(np.arange(len(count)), count)
         heft = (weight / count * of_class[labels])[each]
-        values, target = self._values(rows)[each], torch.from_numpy(labels[each])
-        return values, target, torch.from_numpy(heft / heft.mean()).float()
+        values, encode = self._values(rows)[each], of_recipe(self.recipe_)
+        return Loop(
+            self._ensemble.learner,
+            lambda batch: encode(values[batch.rows]),
+            torch.from_numpy(labels[each]),
+            self._ensemble.seeds,
+            [torch.arange(len(each))] * len(self._ensemble.seeds),
+            -(-len(each) // self.recipe_.batch),
+            torch.from_numpy(heft / heft.mean()).float(),
+            scheduled,
+        )
 
-    def _epoch(self, values: Tensor, labels: Tensor, weight: Tensor, share: float) -> None:
-        """Let every member learn from all samples, each in an order of its own."""
+    def _epoch(self, loop: Loop) -> None:
         self.n_iter_ += 1
-        generator = random_state(self._seed, self.n_iter_)
-        order = torch.stack([torch.randperm(len(values), generator=generator) for _ in range(self.n_members)])
-        encode = of_recipe(self.recipe_)
-        self._learner.set_rates(share)
-        total = torch.zeros(())
         try:
-            for part in torch.split(order, self.recipe_.batch, dim=1):
-                total += self._learner.step(encode(values[part]), labels[part], weight[part])[0] * part.shape[1]
-            require_finite(self.network_, self.recipe_)
+            loss, _ = loop.epoch(self.n_iter_).means()
         except InputError as error:
             raise InputError(str(error).replace("lower lr", "lower learning_rate")) from None
-        self.loss_curve_.append(total.item() / order.numel())
+        self.loss_curve_.append(loss)
         if self.verbose:
             print(f"epoch {self.n_iter_}: loss {self.loss_curve_[-1]:.4f}")
 

@@ -20,13 +20,14 @@ import numpy as np
 import pytest
 import torch
 
+import shiftlearn as sl
 from shiftlearn import recipes
 from shiftlearn.errors import InputError, RunWarning
 from shiftlearn.models.stored import WEIGHTS, read_tensors
+from shiftlearn.nn import Constraints
 from shiftlearn.runs.checkpoint import CHECKPOINT, PREVIOUS
 from shiftlearn.runs.results import LOG
 from shiftlearn.training import callbacks, run
-from shiftlearn.training.step import Learner
 
 EPOCHS = 60
 RECIPE = recipes.override(recipes.read("iris"), {"epochs": EPOCHS})
@@ -251,25 +252,21 @@ def test_a_log_that_lacks_epochs_is_told(tmp_path, one_thread, keep):
 
 def test_delays_that_a_resumed_run_puts_back_are_those_of_its_checkpoint(tmp_path, one_thread, monkeypatch):
     recipe = recipes.override(recipes.read("iris"), {"epochs": 4, "project_delays": False})
-    real = Learner.step
+    real = Constraints.after_step
 
-    def step(self, *arguments, **options):
-        found = real(self, *arguments, **options)
-        if self.last:
+    def after_step(self):
+        real(self)
+        if self._optimizer.state_dict()["state"][0]["step"] == 9:  # the first of epoch 3
             with torch.no_grad():
-                self.network[0].delay[0] = -1.0
-        return found
+                self._network[0].delay[0] = -1.0
 
-    def begin(self, generator):
-        self.last = self.network[0].delay[1].item() != 1 and self.optimizer.state_dict()["state"][0]["step"] == 8
-
-    monkeypatch.setattr(Learner, "step", step)
-    monkeypatch.setattr(Learner, "begin", begin)
+    monkeypatch.setattr(Constraints, "after_step", after_step)
     assert run.start(recipe, tmp_path / "whole", 0, callbacks.Silent())["frozen_in_epoch"] == 3
     stopped(tmp_path / "run", 2, recipe, 0)
     assert run.resume(tmp_path / "run", callbacks.Silent())["frozen_in_epoch"] == 3
     weights = [(tmp_path / name / WEIGHTS).read_bytes() for name in ("whole", "run")]
     assert weights[0] == weights[1]
+    assert sl.load(tmp_path / "run").network[0].delay[0] > 0
 
 
 def limit_files(size):

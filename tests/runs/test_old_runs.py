@@ -42,7 +42,8 @@ def test_images_evaluate_as_stored(mnist_files, old, monkeypatch):
 
 def evaluates_as_stored(old, name):
     stored = json.loads((old / name / "metrics.json").read_text())
-    found = evaluate(sl.load(old / name), "test")
+    model = sl.load(old / name)
+    found = evaluate(model, task_of(model, None, ["test"]))
     assert found.accuracy == stored["test_accuracy"]
     assert len(found.labels) == stored["test_samples"]
     if name == "trials":

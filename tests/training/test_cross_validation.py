@@ -311,8 +311,9 @@ def test_the_model_has_learned_from_all_rows(iris):
     assert model.predict(np.stack(whole.columns, 1)).tolist() == model.predict(whole.columns).tolist()
     z = model.encode(model.values(whole.columns))
     alone = Ensemble(model.recipe, [5])
+    loop = alone.loop(z[None], torch.from_numpy(whole.labels), [torch.arange(150)], -(-150 // model.recipe.batch))
     for epoch in range(1, 13):
-        alone.epoch(epoch, z[None], torch.from_numpy(whole.labels), [torch.arange(150)], -(-150 // model.recipe.batch))
+        loop.epoch(epoch)
     assert np.array_equal(model.spike_times(whole.columns), alone.fire(0, z).numpy())
 
 

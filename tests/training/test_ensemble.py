@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from shiftlearn import SpikeEvents, recipes
 from shiftlearn.errors import InputError
 from shiftlearn.models.build import build
-from shiftlearn.nn import ShiftLinear
+from shiftlearn.nn import Constraints, ShiftLinear
 from shiftlearn.training.cross_validation import cross_validate
 from shiftlearn.training.ensemble import Ensemble
 from shiftlearn.training.repeats import repeat
@@ -76,8 +76,9 @@ def steps_of(recipe, rows):
 
 def train(recipe, seeds, z, labels, rows, steps=None):
     ensemble = Ensemble(recipe, seeds)
+    loop = ensemble.loop(z, labels, rows, steps or steps_of(recipe, rows))
     for epoch in range(1, recipe.epochs + 1):
-        ensemble.epoch(epoch, z, labels, rows, steps or steps_of(recipe, rows))
+        loop.epoch(epoch)
     return ensemble
 
 
@@ -185,15 +186,16 @@ def test_every_sample_is_learned_from():
     rows = samples([5, 4])
     seen = set()
 
-    def note(inputs, target, weight=None):
+    def note(inputs, *arguments):
         flat = inputs[0].reshape(-1, INPUTS)
         seen.update(k for k in range(SAMPLES) if (z[0, k] == flat).all(-1).any())
-        return step(inputs, target, weight)
+        return step(inputs, *arguments)
 
     ensemble = Ensemble(recipe, [0, 1])
     step, ensemble.learner.step = ensemble.learner.step, note
+    loop = ensemble.loop(z, labels, rows, 1)
     for epoch in range(1, 31):
-        ensemble.epoch(epoch, z, labels, rows, 1)
+        loop.epoch(epoch)
     assert seen == set(rows[0].tolist())
 
 
@@ -214,12 +216,7 @@ def test_answers_are_those_from_before_the_step_in_the_order_of_the_samples():
     ensemble = Ensemble(recipe, [8, 9])
     for epoch in (1, 2):
         before = [ensemble.fire(member, z[member, rows[member]]) for member in range(2)]
-        assert torch.equal(ensemble.epoch(epoch, z, labels, rows, 1), torch.stack(before))
-
-
-def test_batches_are_padded_to_the_largest():
-    z, labels = problem(2)
-    assert Ensemble(small(), [8, 9]).epoch(1, z, labels, samples([20, 17]), 3).shape == (2, 20, CLASSES)
+        assert torch.equal(ensemble.loop(z, labels, rows, 1).epoch(epoch).z, torch.stack(before))
 
 
 def test_the_global_random_state_plays_no_part():
@@ -235,58 +232,55 @@ def test_the_global_random_state_plays_no_part():
 # ------------------------------------------------------------------------------------------------ freezing
 
 
-def mortal(**changed):
+def unprojected(**changed):
     return small(project_delays=False, delay_lr=0.02, delay_lr_final=0.02, homeostasis=0.0, batch=64, **changed)
 
 
 def test_a_member_whose_delay_falls_to_0_keeps_its_weights(plain_adam):
-    recipe = mortal(epochs=12)
+    recipe = unprojected(epochs=12)
     z, labels = problem(3)
     rows = samples([30] * 3)
     ensemble = Ensemble(recipe, [1, 2, 3])
     with torch.no_grad():
         ensemble.network[0].delay[1] = 0.02  # Adam moves by about 0.02 at a step, one neuron or another downwards
-    history = []
+    history, loop = [], ensemble.loop(z, labels, rows, 1)
     for epoch in range(1, recipe.epochs + 1):
-        history.append((ensemble.alive.tolist(), state(ensemble.network, 1)))
-        ensemble.epoch(epoch, z, labels, rows, 1)
-    died = next(k for k, (alive, _) in enumerate(history) if not alive[1])
-    assert 0 < died < recipe.epochs - 1
-    assert [alive[1] for alive, _ in history] == [True] * died + [False] * (len(history) - died)
-    for _, later in history[died:]:
-        assert_same(later, history[died - 1][1])  # those it had before the step that killed it
-    if died > 1:
-        assert not torch.equal(history[0][1]["0.shift"], history[died - 1][1]["0.shift"])
+        history.append((ensemble.learner.frozen.tolist(), state(ensemble.network, 1)))
+        loop.epoch(epoch)
+    first = next(k for k, (frozen, _) in enumerate(history) if frozen[1])
+    assert 0 < first < recipe.epochs - 1
+    assert [frozen[1] for frozen, _ in history] == [False] * first + [True] * (len(history) - first)
+    for _, later in history[first:]:
+        assert_same(later, history[first - 1][1])  # those it had before the step that froze it
+    if first > 1:
+        assert not torch.equal(history[0][1]["0.shift"], history[first - 1][1]["0.shift"])
     assert (history[-1][1]["0.delay"] > 0).all()
-    assert ensemble.alive.tolist() == [True, False, True]
+    assert ensemble.learner.frozen.tolist() == [False, True, False]
     for member, seed in ((0, 1), (2, 3)):
         assert_same(state(ensemble.network, member), state(alone(recipe, seed, z[member], labels, rows[member])))
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, math.nan])
-def test_what_counts_as_dead(value):
-    recipe = mortal(epochs=1)
+def test_what_freezes_a_member(value, monkeypatch):
+    recipe = unprojected(epochs=1)
     z, labels = problem(2)
     ensemble = Ensemble(recipe, [1, 2])
-    step = ensemble.learner.step
 
-    def fatal(*arguments):
-        result = step(*arguments)
+    def fatal(self):
         with torch.no_grad():
             ensemble.network[1].delay[0, 2] = value
-        return result
 
-    ensemble.learner.step = fatal
+    monkeypatch.setattr(Constraints, "after_step", fatal)
     before = state(ensemble.network, 0)
-    ensemble.epoch(1, z, labels, samples([20, 20]), 1)
-    assert ensemble.alive.tolist() == [False, True]
+    ensemble.loop(z, labels, samples([20, 20]), 1).epoch(1)
+    assert ensemble.learner.frozen.tolist() == [True, False]
     assert_same(state(ensemble.network, 0), before)
 
 
-def test_projected_delays_let_nobody_die():
+def test_projected_delays_freeze_nobody():
     z, labels = problem(3)
     ensemble = train(small(delay_lr=5.0, delay_lr_final=5.0), [1, 2, 3], z, labels, samples([30] * 3))
-    assert ensemble.alive.all()
+    assert not ensemble.learner.frozen.any()
     assert all((layer.delay >= 1).all() for layer in ensemble.network)
 
 

@@ -46,17 +46,17 @@ def test_all_ingredients_together_learn(splits, tmp_path):
 def steps(recipe, count):
     """Weights of the layers before and after each of some steps, and the run."""
     run = _Run(recipe, 0, "cpu", None)
-    weights = [[layer.shift.detach().clone() for layer in run.network]]
+    weights = [[layer.shift.detach().clone() for layer in run.model.network]]
     for number in range(count):
         run.learner.set_rates(number / count)
         run.learner.step(run.model.encode(run.x[:30]), run.y[:30])
-        weights.append([layer.shift.detach().clone() for layer in run.network])
+        weights.append([layer.shift.detach().clone() for layer in run.model.network])
     return weights, run
 
 
 def test_what_is_reported_is_the_average_of_the_weights(splits, tmp_path):
     weights, run = steps(small(averaging=0.8), 4)
-    for number, layer in enumerate(run.model.network):
+    for number, layer in enumerate(run.trained.network):
         mean = weights[1][number]
         for after in weights[2:]:
             mean = 0.8 * mean + 0.2 * after[number]
@@ -76,11 +76,11 @@ def test_weight_decay_takes_a_share_of_the_shifts_alone(splits):
 def test_aligning_feedback_comes_to_be_the_weights(splits):
     """Each step takes off its share of the difference, here 0.05 · 2 · 4, homeostasis or not."""
     recipe = small(feedback="aligning", lr=0.05, lr_final=0.05, lr_scale=[1.0, 2.0], weight_decay=4.0)
-    gaps = [(layer.feedback_weight - layer.shift).detach() for layer in steps(recipe, 0)[1].network]
-    after = [(layer.feedback_weight - layer.shift).detach() for layer in steps(recipe, 5)[1].network]
+    gaps = [(layer.feedback_weight - layer.shift).detach() for layer in steps(recipe, 0)[1].model.network]
+    after = [(layer.feedback_weight - layer.shift).detach() for layer in steps(recipe, 5)[1].model.network]
     torch.testing.assert_close(after[1], 0.6**5 * gaps[1], rtol=1e-4, atol=1e-5)
-    first = steps(recipe, 5)[1].network[0]
-    assert torch.equal(first.feedback_weight, steps(recipe, 0)[1].network[0].feedback_weight)  # of no use
+    first = steps(recipe, 5)[1].model.network[0]
+    assert torch.equal(first.feedback_weight, steps(recipe, 0)[1].model.network[0].feedback_weight)  # of no use
 
 
 def test_schedules(splits):
@@ -104,10 +104,10 @@ def test_the_images_that_are_held_out_are_not_moved(splits, monkeypatch):
 def test_each_layer_has_its_share_of_the_learning_rate(splits, tmp_path):
     """Adam's first step is the learning rate, wherever there is an adjustment."""
     run = _Run(small(lr_scale=[0.5, 2.0], lr=1e-3, lr_final=1e-3, homeostasis=0.0), 0, "cpu", None)
-    before = [layer.shift.detach().clone() for layer in run.network]
+    before = [layer.shift.detach().clone() for layer in run.model.network]
     run.learner.set_rates(0.0)
     run.learner.step(run.model.encode(run.x[:30]), run.y[:30])
-    for layer, old, rate in zip(run.network, before, (0.5e-3, 2e-3), strict=True):
+    for layer, old, rate in zip(run.model.network, before, (0.5e-3, 2e-3), strict=True):
         assert (layer.shift - old).abs().max().item() == pytest.approx(rate, rel=1e-3)
     with pytest.raises(InputError, match=r"lr_scale must have 1 entry, or 2 \(one per layer of synapses\), got 3"):
         small(lr_scale=[1, 1, 1])

@@ -43,8 +43,8 @@ def xor(name="xor", **settings):
     return recipes.override(recipes.read(name), settings)
 
 
-def mortal(**settings):
-    """Delays move fast, so that some members die before and others after they have solved the task."""
+def unprojected(**settings):
+    """Delays move fast, so that some members are frozen before and others after they have solved the task."""
     base = {"epochs": 60, "delay_lr": 0.05, "delay_lr_final": 0.05, "project_delays": False}
     return xor(**(base | settings))
 
@@ -65,18 +65,19 @@ def by_hand(recipe, seed, count):
     z = repeats._Runs(recipe, range(1), task).z[0]
     labels = torch.from_numpy(task.labels)
     ensemble = Ensemble(recipe, range(seed, seed + count))
+    loop = ensemble.loop(z.expand(count, *z.shape), labels, [torch.arange(4)] * count, 1)
     found = [{"seed": s, "epochs_to_solution": None, "frozen_in_epoch": None} for s in ensemble.seeds]
     for epoch in range(recipe.epochs + 1):
         for member, row in enumerate(found):
-            alive = bool(ensemble.alive[member])
-            right = alive and bool((first_to_fire(ensemble.fire(member, z)) == labels).all())
+            frozen = bool(ensemble.learner.frozen[member])
+            right = not frozen and bool((first_to_fire(ensemble.fire(member, z)) == labels).all())
             if right and row["epochs_to_solution"] is None:
                 row["epochs_to_solution"] = epoch
-            if not alive and row["frozen_in_epoch"] is None:
+            if frozen and row["frozen_in_epoch"] is None:
                 row["frozen_in_epoch"] = epoch
             row["solved_at_the_end"] = int(right)
         if epoch < recipe.epochs:
-            ensemble.epoch(epoch + 1, z.expand(count, *z.shape), labels, [torch.arange(4)] * count, 1)
+            loop.epoch(epoch + 1)
     return found
 
 
@@ -88,19 +89,19 @@ def twenty(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def dying(tmp_path_factory):
+def freezing(tmp_path_factory):
     """Runs of which some are frozen: recipe, folder, metrics."""
-    recipe, folder = mortal(), tmp_path_factory.mktemp("dying") / "run"
+    recipe, folder = unprojected(), tmp_path_factory.mktemp("freezing") / "run"
     return recipe, folder, repeat(recipe, folder, 0, 16, Watch())
 
 
-@pytest.mark.parametrize("which", ["twenty", "dying"])
+@pytest.mark.parametrize("which", ["twenty", "freezing"])
 def test_each_run_is_what_its_answers_say(which, request):
     recipe, folder, metrics, *_ = request.getfixturevalue(which)
     assert rows(folder) == by_hand(recipe, metrics["seed"], metrics["repeats"])
 
 
-@pytest.mark.parametrize("which", ["twenty", "dying"])
+@pytest.mark.parametrize("which", ["twenty", "freezing"])
 def test_the_summary_counts_the_rows(which, request):
     recipe, folder, metrics, *_ = request.getfixturevalue(which)
     found = rows(folder)
@@ -122,8 +123,8 @@ def test_the_summary_counts_the_rows(which, request):
         assert count == sum(first <= epoch < after for epoch in solved)
 
 
-def test_some_are_frozen_before_and_some_after(dying):
-    metrics = dying[2]
+def test_some_are_frozen_before_and_some_after(freezing):
+    metrics = freezing[2]
     assert 0 < metrics["frozen_unsolved"] < metrics["frozen"]
 
 
@@ -158,8 +159,8 @@ def test_the_seed_decides(twenty, tmp_path):
         assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
 
 
-def test_a_run_is_that_of_its_seed_alone(twenty, dying, tmp_path):
-    for recipe, folder, metrics, *_ in (twenty, dying):
+def test_a_run_is_that_of_its_seed_alone(twenty, freezing, tmp_path):
+    for recipe, folder, metrics, *_ in (twenty, freezing):
         for k in (0, 5, 11):
             name = tmp_path / f"{recipe.project_delays}{k}"
             repeat(recipe, name, metrics["seed"] + k, 1, Watch())
@@ -186,7 +187,7 @@ def test_more_runs_than_samples_in_the_published_recipe(tmp_path):
     assert (metrics["rule"], metrics["loss"], metrics["repeats"]) == ("shifting", "published", 3)
 
 
-def test_solved_by_the_weights_before_the_step_that_kills():
+def test_solved_by_the_weights_before_the_step_that_freezes():
     recipe = xor(epochs=60)
     task = tasks.read(recipe, 0, None, ["train"])
     recipe = tasks.fitted(recipe, task, None)
@@ -199,8 +200,8 @@ def test_solved_by_the_weights_before_the_step_that_kills():
     runs = repeats._Runs(fatal, range(1, 2), task)
     runs.ensemble.network.load_state_dict(solved.ensemble.network.state_dict())
     runs.epoch(1)
-    assert not runs.ensemble.alive.any()
-    assert runs.dead.tolist() == [1]
+    assert runs.ensemble.learner.frozen.all()
+    assert runs.frozen.tolist() == [1]
     runs.look(1)
     assert not runs.right.any()  # it ends unsolved
     assert runs.first.tolist() == [0]  # but what it had solved until then counts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -12,8 +13,8 @@ from small_runs import Watch, log, results, small
 import shiftlearn as sl
 from shiftlearn import nn, recipes
 from shiftlearn.errors import InputError
-from shiftlearn.models.evaluation import Evaluation, evaluate
-from shiftlearn.models.stored import read_config
+from shiftlearn.models.evaluation import Evaluation, evaluate, task_of
+from shiftlearn.models.stored import read_config, read_tensors
 from shiftlearn.nn import spike_time_scores
 from shiftlearn.training import run
 
@@ -44,7 +45,7 @@ def test_it_learns_and_leaves_a_run_folder(splits, digits, tmp_path):
     assert np.array_equal(rows[:, 13:].astype("f4"), model.spike_times(digits["test"][0]))
     counts = np.loadtxt(folder / "confusion_matrix.csv", delimiter=",", skiprows=1)[:, 1:]
     assert counts.sum(1).tolist() == np.bincount(labels, minlength=10).tolist()
-    assert counts.trace() / 300 == metrics["test_accuracy"] == evaluate(model).accuracy
+    assert counts.trace() / 300 == metrics["test_accuracy"] == evaluate(model, task_of(model, None, ["test"])).accuracy
 
 
 def test_settings_come_first_and_the_test_set_last(splits, tmp_path):
@@ -250,7 +251,7 @@ def test_a_deep_run_learns_resumes_and_reports_in_t(splits, digits, tmp_path):
     model = sl.load(tmp_path / "run")
     expected = spike_time_scores(torch.from_numpy(model.spike_times(digits["test"][0])), 40.0, "t").numpy()
     assert np.array_equal(model.predict_proba(digits["test"][0]), expected)
-    assert np.array_equal(evaluate(model).scores, expected)
+    assert np.array_equal(evaluate(model, task_of(model, None, ["test"])).scores, expected)
 
 
 def test_the_published_recipe_trains(splits, tmp_path):
@@ -267,3 +268,28 @@ def test_silence_and_ties_are_counted():
     result = Evaluation(np.array([0, 1, 1, 1, 2]), times.argmin(1), times, times)
     assert (result.silent, result.ties, result.accuracy) == (1, 2, 0.4)
     assert result.confusion().tolist() == [[1, 0, 0], [2, 1, 0], [1, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "reader", "count"),
+    [
+        ("iris", {}, "data.tasks._table", 1),
+        ("tca", {"trials": 20, "test_trials": 10, "layers": [0, 8, 0]}, "data.spike_trains.sets.generate", 2),
+    ],
+)
+def test_the_test_set_is_made_once(tmp_path, monkeypatch, name, settings, reader, count):
+    module, function = f"shiftlearn.{reader}".rsplit(".", 1)
+    real, calls = getattr(sys.modules[module], function), []
+    monkeypatch.setattr(f"shiftlearn.{reader}", lambda *arguments: calls.append(arguments) or real(*arguments))
+    run.start(recipes.override(recipes.read(name), {"epochs": 1} | settings), tmp_path / "run", 0, Watch())
+    assert len(calls) == count
+
+
+def test_the_average_is_stored_and_the_network_that_learns_stays_in_its_model(splits, tmp_path):
+    mine = run._Run(small(averaging=0.9, epochs=1), 0, "cpu", None)
+    mine.finish(tmp_path, Watch())
+    stored, learning = read_tensors(tmp_path / "weights.safetensors")[0], mine.model.network.state_dict()
+    assert mine.model.network is mine.learner.network
+    for name, tensor in mine.learner.average.module.state_dict().items():
+        assert torch.equal(stored[name], tensor)
+    assert not torch.equal(stored["0.shift"], learning["0.shift"])

@@ -16,6 +16,7 @@ from .. import recipes
 from ..errors import InputError, counted, unknown_name
 from ..models import class_figures
 from ..models.evaluation import evaluate as measure
+from ..models.evaluation import task_of
 from ..models.model import load
 from ..models.stored import CONFIG, read_config
 from ..recipes.description import describe
@@ -247,7 +248,7 @@ def evaluate(run: str, data_dir: str | None, voice: Voice) -> None:
         _show(folder, metrics, voice)
         return
     model = load(folder)
-    result = measure(model, "test", data_dir)
+    result = measure(model, task_of(model, data_dir, ["test"]))
     classes = result.per_class(model.classes)
     voice.table(class_figures.table(classes))
     voice.say(

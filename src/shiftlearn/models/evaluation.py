@@ -60,13 +60,8 @@ class Evaluation:
         return class_figures.per_class(self.labels, self.predicted, self.scores, classes)
 
 
-def evaluate(model: Model, split: Literal["train", "test"] = "test", data_dir: str | None = None) -> Evaluation:
-    """Run a model on a split of its dataset.
-
-    Raises:
-        InputError: the dataset is not there, is damaged, or is a table that has changed.
-    """
-    task = task_of(model, data_dir, [split])
+def evaluate(model: Model, task: tasks.Task, split: Literal["train", "test"] = "test") -> Evaluation:
+    """Run a model on a split of its dataset, as :func:`task_of` reads it."""
     chosen = task.train if split == "train" else task.test
     return judge(model.spike_times(task.take(chosen)), task.labels[chosen], model.recipe)
 

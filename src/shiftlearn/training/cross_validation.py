@@ -134,8 +134,9 @@ def _train(recipe: Recipe, task: tasks.Task, folds: Sequence[_Fold], reporter: R
         z = torch.stack([_coded(own, task, folds[k].features) for k in several])
         ensemble = Ensemble(own, [folds[k].seed for k in several])
         rows = [torch.from_numpy(folds[k].train) for k in several]
+        loop = ensemble.loop(z, torch.from_numpy(task.labels), rows, steps)
         for epoch in range(1, recipe.epochs + 1):
-            ensemble.epoch(epoch, z, torch.from_numpy(task.labels), rows, steps)
+            loop.epoch(epoch)
             done += len(several)
             if epoch % _REPORT_EVERY == 0:
                 speed = done * len(rows[0]) / (time.perf_counter() - began)
@@ -168,8 +169,9 @@ def _learn_all(model: Model, task: tasks.Task) -> None:
     z = model.encode(model.values(task.samples))
     assert isinstance(z, Tensor)
     rows, alone = torch.arange(len(task.labels)), Ensemble(model.recipe, [model.seed])
+    loop = alone.loop(z[None], torch.from_numpy(task.labels), [rows], -(-len(rows) // model.recipe.batch))
     for epoch in range(1, model.recipe.epochs + 1):
-        alone.epoch(epoch, z[None], torch.from_numpy(task.labels), [rows], -(-len(rows) // model.recipe.batch))
+        loop.epoch(epoch)
     model.network.load_state_dict({name: tensor[0] for name, tensor in alone.network.state_dict().items()})
 
 

@@ -82,36 +82,36 @@ class _Runs:
         z = of_recipe(recipe)(values)
         assert isinstance(z, torch.Tensor)
         self.z = z.expand(len(seeds), *z.shape)
-        self.samples = [torch.arange(len(self.labels))] * len(seeds)
+        self.loop = self.ensemble.loop(self.z, self.labels, [torch.arange(len(self.labels))] * len(seeds), steps=1)
         self.right = torch.zeros(len(seeds), dtype=torch.bool)
         self.first = torch.full((len(seeds),), -1)  # epochs after which all was right for the first time
-        self.dead = torch.full((len(seeds),), -1)  # epoch in which a delay fell to 0
+        self.frozen = torch.full((len(seeds),), -1)  # epoch in which a delay fell to 0
 
     def epoch(self, epoch: int) -> None:
         """Learn once; the answers on the way are those after epoch − 1."""
-        alive = self.ensemble.alive.clone()
-        self._note(self.ensemble.epoch(epoch, self.z, self.labels, self.samples, steps=1), epoch - 1, alive)
-        self.dead[~self.ensemble.alive & (self.dead < 0)] = epoch
+        frozen = self.ensemble.learner.frozen
+        self._note(self.loop.epoch(epoch).z, epoch - 1, frozen)
+        self.frozen[self.ensemble.learner.frozen & (self.frozen < 0)] = epoch
 
     def look(self, epoch: int) -> None:
         """Answer without learning."""
         with torch.no_grad():
-            self._note(self.ensemble.network(self.z), epoch, self.ensemble.alive)
+            self._note(self.ensemble.network(self.z), epoch, self.ensemble.learner.frozen)
 
-    def _note(self, answers: torch.Tensor, epoch: int, alive: torch.Tensor) -> None:
-        self.right = (first_to_fire(answers) == self.labels).all(-1) & alive
+    def _note(self, answers: torch.Tensor, epoch: int, frozen: torch.Tensor) -> None:
+        self.right = (first_to_fire(answers) == self.labels).all(-1) & ~frozen
         self.first[self.right & (self.first < 0)] = epoch
 
 
 def _write(folder: Path, runs: _Runs, seed: int, seconds: float) -> dict[str, Any]:
     from scipy.stats import binomtest
 
-    right, first, dead = runs.right.tolist(), runs.first.tolist(), runs.dead.tolist()
+    right, first, frozen = runs.right.tolist(), runs.first.tolist(), runs.frozen.tolist()
     rows = [
         {
             "seed": seed + k,
             "epochs_to_solution": None if first[k] < 0 else first[k],
-            "frozen_in_epoch": None if dead[k] < 0 else dead[k],
+            "frozen_in_epoch": None if frozen[k] < 0 else frozen[k],
             "solved_at_the_end": int(right[k]),
         }
         for k in range(len(right))
@@ -126,8 +126,8 @@ def _write(folder: Path, runs: _Runs, seed: int, seconds: float) -> dict[str, An
         "repeats": repeats,
         "solved": solved,
         "solved_at_the_end": sum(right),
-        "frozen": sum(x >= 0 for x in dead),
-        "frozen_unsolved": sum(x >= 0 > y for x, y in zip(dead, first, strict=True)),
+        "frozen": sum(x >= 0 for x in frozen),
+        "frozen_unsolved": sum(x >= 0 > y for x, y in zip(frozen, first, strict=True)),
         "median_epochs_to_solution": float(np.median(soon)) if soon else None,
         "histogram": histogram(soon, runs.recipe.epochs),
         **about(runs.recipe, seed, seconds),

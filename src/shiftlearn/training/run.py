@@ -1,7 +1,8 @@
-"""The training loop: epochs, schedule, homeostasis, evaluation, checkpoints."""
+"""One training run: from a recipe to a run folder, with checkpoints to resume from."""
 
 from __future__ import annotations
 
+import copy
 import json
 import time
 import warnings
@@ -19,10 +20,10 @@ from ..data.spike_trains.trials import Trials
 from ..errors import InputError, RunWarning, counted
 from ..files import write
 from ..models.build import build
-from ..models.evaluation import evaluate
+from ..models.evaluation import evaluate, task_of
 from ..models.model import Model
 from ..models.stored import Config, read_config
-from ..nn import first_to_fire, initialise, shift_layers, translate
+from ..nn import first_to_fire, initialise, translate
 from ..ops import rules
 from ..ops.events import SpikeEvents
 from ..recipes import Recipe
@@ -31,7 +32,8 @@ from ..runs.folder import Claim, hold
 from ..runs.results import LOG, read_log, read_metrics, write_results
 from .callbacks import Ready, Reporter, Silent
 from .distributed import ALONE, World
-from .health import Health, require_finite, require_room, warn_if_squeezed
+from .health import Health, require_room, warn_if_squeezed
+from .loop import Batch, Loop, Tally
 from .step import Learner, random_state
 
 __all__ = ["resume", "start", "take_up"]
@@ -133,7 +135,7 @@ class _Run:
                 warn_if_squeezed(task.samples, recipe)
         self.account, self.about = task.account, task.about
         features = task.scale(recipe, task.train)
-        self.recipe, self.seed, self.data_dir = tasks.fitted(recipe, task, features), seed, data_dir
+        self.recipe, self.data_dir = tasks.fitted(recipe, task, features), data_dir
         train = len(task.train) - recipe.validation
         if train < 1:
             raise InputError(
@@ -141,8 +143,8 @@ class _Run:
                 f"got {recipe.validation}"
             )
         require_room(self.recipe)
-        self.network = build(self.recipe, random_state(seed, 0)).to(self.device)
-        self.model = Model(self.recipe, self.network, seed, task.classes, features, task.digest)
+        network = build(self.recipe, random_state(seed, 0)).to(self.device)
+        self.model = Model(self.recipe, network, seed, task.classes, features, task.digest)
         x = self.model.values(task.take(task.train)).to(self.device)
         y = torch.from_numpy(task.labels[task.train]).to(self.device)
         self.x, self.y, self.held_out = x[:train], y[:train], (x[train:], y[train:])
@@ -150,25 +152,26 @@ class _Run:
             generator = random_state(seed, 0)
             batch = torch.randperm(train, generator=generator)[:_INITIALISING].to(self.device)
             inputs = self.model.encode(self.x[batch])
-            initialise(self.network, inputs, self.recipe.init_share, self.recipe.init_spread, generator)
-        self.health = Health(self.recipe, self.network, self.y)
-        self.learner = Learner(self.network, self.recipe)
+            initialise(network, inputs, self.recipe.init_share, self.recipe.init_spread, generator)
+        self.health = Health(self.recipe, network, self.y)
+        self.learner = Learner(network, self.recipe)
+        self.loop = Loop(self.learner, self._inputs, self.y, seed, world=world)
+        self.trained = self.model  # what is evaluated and stored
         if self.learner.average:
-            self.model.network = cast(nn.Sequential, self.learner.average.module)
-        self.frozen = False
-        self.batches = -(-train // recipe.batch)
+            self.trained = copy.copy(self.model)
+            self.trained.network = cast(nn.Sequential, self.learner.average.module)
+        self.tested = task if len(task.test) else None
 
     def finish(self, folder: Path, reporter: Reporter) -> dict[str, Any]:
         """Train the epochs that are left, then read the test set and write the results."""
         progress = self.world.first(lambda: self._begin(folder))
         self.learner.join(self.world)
-        self.delays = [delay.detach().clone() for delay in self._delays()]
         for epoch in range(progress["epoch"] + 1, self.recipe.epochs + 1):
             if progress.get("frozen"):
                 break
             record = self._epoch(epoch, reporter)
             seconds = progress["seconds"] + record["seconds"]
-            progress = {"epoch": epoch, "seconds": seconds, "frozen": self.frozen}
+            progress = {"epoch": epoch, "seconds": seconds, "frozen": bool(self.learner.frozen)}
             self.world.first(partial(self._save, folder, record, progress))
             reporter.epoch(record)
         return self.world.first(lambda: self._end(folder, progress))
@@ -187,7 +190,6 @@ class _Run:
         return progress
 
     def _save(self, folder: Path, record: dict[str, Any], progress: dict[str, Any]) -> None:
-        require_finite(self.network, self.recipe)
         if record["epoch"] == 1:
             self.health.layers(self.model.encode(self.x[:_LOOKED_AT]))
         self.health.epoch(record["epoch"], record["loss"], record["train_accuracy"])
@@ -196,99 +198,67 @@ class _Run:
         save_state(folder, self.learner.state, self.learner.optimizer, progress)
 
     def _end(self, folder: Path, progress: dict[str, Any]) -> dict[str, Any]:
-        self.model.network.eval()
-        self.model.save_weights(folder)
+        self.trained.network.eval()
+        self.trained.save_weights(folder)
         more: dict[str, Any] = {"frozen_in_epoch": progress["epoch"]} if progress.get("frozen") else {}
         if self.world.size > 1:
             more["processes"] = self.world.size
+        task = self.tested or task_of(self.model, self.data_dir, ["test"])
         if self.recipe.spike_trains:
-            more |= self._beside()
-        found = evaluate(self.model, "test", self.data_dir)
-        metrics = write_results(folder, self.model, found, progress["seconds"], more)
+            more |= self._beside(task)
+        metrics = write_results(folder, self.trained, evaluate(self.trained, task), progress["seconds"], more)
         (folder / PREVIOUS).unlink(missing_ok=True)
         return metrics
 
-    def _beside(self) -> dict[str, Any]:
+    def _beside(self, task: tasks.Task) -> dict[str, Any]:
         """Of spike trains: the accuracy in training, which is what was published, and what simpler means reach."""
-        task = tasks.read(self.recipe, self.seed, self.data_dir, ["test"])
         test = self.model.values(task.take(task.test))
         assert isinstance(self.x, SpikeEvents)
         assert isinstance(test, SpikeEvents)
         target = self.y.cpu()
-        right = first_to_fire(self.model.fire(self.x)) == target
+        right = first_to_fire(self.trained.fire(self.x)) == target
         return {
             "train_accuracy": float(right.double().mean()),
             "compared": of_trials(self.x, target.numpy(), test, task.labels[task.test]),
         }
 
+    def _inputs(self, batch: Batch) -> Tensor | SpikeEvents:
+        """The coded samples of a batch."""
+        # x[rows] of a tensor would take several times as long.
+        x = self.x.index_select(0, batch.rows) if isinstance(self.x, Tensor) else self.x[batch.rows]
+        if self.recipe.translate and isinstance(x, Tensor):
+            most = self.recipe.translate
+            offsets = torch.randint(-most, most + 1, (batch.shard.total, 2), generator=batch.generator)
+            x = translate(x, offsets[batch.shard.rows].to(self.device))
+        return self.model.encode(x)
+
     def _epoch(self, epoch: int, reporter: Reporter) -> dict[str, Any]:
-        began = time.perf_counter()
-        generator = random_state(self.seed, epoch)
-        order = torch.randperm(len(self.x), generator=generator) if self.recipe.shuffle else torch.arange(len(self.x))
-        self.learner.begin(generator)
-        loss_sum, right, done = torch.zeros((), device=self.device), torch.zeros((), device=self.device), 0
-        for number, batch in enumerate(torch.split(order.to(self.device), self.recipe.batch), start=1):
-            self.learner.set_rates((epoch - 1 + (number - 1) / self.batches) / self.recipe.epochs)
-            shard = self.world.shard(len(batch))
-            chosen = batch[shard.rows]
-            # x[chosen] of a tensor would take several times as long.
-            x = self.x.index_select(0, chosen) if isinstance(self.x, Tensor) else self.x[chosen]
-            if self.recipe.translate and isinstance(x, Tensor):
-                most = self.recipe.translate
-                offsets = torch.randint(-most, most + 1, (len(batch), 2), generator=generator)
-                x = translate(x, offsets[shard.rows].to(self.device))
-            y = self.y[chosen]
-            loss, z = self.learner.step(self.model.encode(x), y, shard=shard)
-            loss_sum += loss * len(batch)
-            right += (first_to_fire(z) == y).sum()
-            done += len(batch)
-            if self._stop_at_zero_delays():
-                break
-            if number % _REPORT_EVERY == 0 or number == self.batches:
-                speed = done / (time.perf_counter() - began)
-                mean, accuracy = self._means(loss_sum, right, done)
-                if self.world.is_writer:
-                    self.health.batch(epoch, mean, z)
-                reporter.batch(epoch, number / self.batches, mean, accuracy, speed)
-        mean, accuracy = self._means(loss_sum, right, done)
+        tally = self.loop.epoch(epoch, partial(self._report, reporter))
+        mean, accuracy = tally.means()
         record = {
             "epoch": epoch,
             "loss": mean,
             "train_accuracy": accuracy,
-            "samples_per_second": done / (time.perf_counter() - began),
+            "samples_per_second": tally.samples_per_second,
         }
         if self.recipe.validation:
             x, y = self.held_out
             rows = self.world.shard(len(y)).rows
-            self.model.network.eval()
-            answers = (first_to_fire(self.model.fire(x[rows])) == y[rows].cpu()).sum()
-            self.model.network.train()
+            self.trained.network.eval()
+            answers = (first_to_fire(self.trained.fire(x[rows])) == y[rows].cpu()).sum()
+            self.trained.network.train()
             record["validation_accuracy"] = self.world.sum(answers).item() / len(y)
-        record["seconds"] = time.perf_counter() - began
+        record["seconds"] = time.perf_counter() - tally.began
         return record
 
-    def _means(self, loss: Tensor, right: Tensor, samples: int) -> tuple[float, float]:
-        """Loss and accuracy from sums over this process's samples, for ``samples`` in all."""
-        mean, accuracy = self.world.sum(torch.stack((loss, right))).tolist()
-        return mean / samples, accuracy / samples
-
-    def _delays(self) -> list[Tensor]:
-        return [layer.delay for layer in shift_layers(self.network)]
-
-    def _stop_at_zero_delays(self) -> bool:
-        """Where nothing keeps delays above 0 and one has fallen there: put them back, and let the run end."""
-        if self.recipe.project_delays:
-            return False
-        delays = self._delays()
-        if all((delay > 0).all() for delay in delays):
-            self.delays = [delay.detach().clone() for delay in delays]
-            return False
-        require_finite(self.network, self.recipe)  # NaN is not above 0 either
-        with torch.no_grad():
-            for delay, before in zip(delays, self.delays, strict=True):
-                delay.copy_(before)
-        self.frozen = True
-        return True
+    def _report(self, reporter: Reporter, tally: Tally) -> None:
+        """Tell now and then how far the epoch is."""
+        if self.learner.frozen or (tally.done % _REPORT_EVERY and tally.done < tally.batches):
+            return
+        mean, accuracy = tally.means()
+        if self.world.is_writer:
+            self.health.batch(tally.epoch, mean, tally.z)
+        reporter.batch(tally.epoch, tally.done / tally.batches, mean, accuracy, tally.samples_per_second)
 
 
 def _device(name: str) -> torch.device:

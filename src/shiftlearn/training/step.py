@@ -39,6 +39,9 @@ class Learner:
         optimizer: Adam over the weights (one group, or one for each layer) and, as the last group, the delays.
         constraints: what follows its steps: homeostasis, projection of the delays, alignment of feedback.
         average: the exponential average of the network, None if the recipe has none.
+        frozen: () or (members,) bool: whether a delay has fallen to 0 or below, where the recipe does not project them:
+            the neuron would fire before the beginning of time. What such a network has learned is kept, and it learns
+            no more.
         state: what a checkpoint holds beside the optimizer: the network, and the average if there is one.
     """
 
@@ -70,6 +73,9 @@ class Learner:
         if any(recipe.homeostasis):
             homeostasis = Homeostasis(self._each(recipe.homeostasis), recipe.homeostasis_every)
         layers = shift_layers(network)
+        self.frozen = torch.zeros(layers[-1].delay.shape[:-1], dtype=torch.bool)
+        # A single network ends with that step, and only its delays have to come back; a member is stepped on.
+        self._restored = [*network.parameters()] if self.frozen.ndim else [layer.delay for layer in layers]
         self.noise = []
         for layer, jitter, deletion in zip(layers, *map(self._each, (recipe.jitter, recipe.deletion)), strict=True):
             if jitter or deletion:
@@ -149,8 +155,9 @@ class Learner:
             members of an ensemble), and the spike times before the step, (batch, classes) or (members, batch, classes).
 
         Raises:
-            InputError: inputs that do not fit, or weights that an earlier step made NaN or infinite.
+            InputError: inputs that do not fit, or weights that a step made NaN or infinite.
         """
+        before = [] if self.recipe.project_delays else [p.detach().clone() for p in self._restored]
         for noise in self.noise:
             noise.shard = shard
         try:
@@ -170,7 +177,21 @@ class Learner:
         self.constraints.after_step()
         if self.average:
             self.average.update_parameters(self.network)
+        if not self.recipe.project_delays:
+            self._freeze(before)
         return loss.detach() / size, z.detach()
+
+    @torch.no_grad()
+    def _freeze(self, before: list[Tensor]) -> None:
+        """Put back what a step has changed of frozen networks."""
+        for layer in shift_layers(self.network):
+            self.frozen = self.frozen | ~(layer.delay > 0).all(-1).cpu()
+        if not self.frozen.any():
+            return
+        if not self.frozen.ndim:
+            require_finite(self.network, self.recipe)  # NaN is not above 0 either
+        for parameter, old in zip(self._restored, before, strict=True):
+            parameter[self.frozen] = old[self.frozen]
 
 
 def random_state(seed: int, epoch: int) -> torch.Generator:

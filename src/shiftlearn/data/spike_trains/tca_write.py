@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ...errors import InputError
 from ..tables.delimited import StrPath
@@ -17,17 +17,7 @@ from .trials import Floats, Ints, Synapses, Trials
 
 __all__ = ["write_mat"]
 
-_CELL, _DOUBLE = 1, 6
-_INT8, _INT32, _UINT32, _FLOAT64, _MATRIX, _COMPRESSED = 1, 5, 6, 9, 14, 15
-_HEADER = b"MATLAB 5.0 MAT-file, written by shiftlearn".ljust(116) + bytes(8) + struct.pack("<H", 0x0100) + b"IM"
-
-
-@dataclass(frozen=True)
-class Cells:
-    """A cell array to be written: shape, and elements column by column."""
-
-    shape: tuple[int, int]
-    items: Sequence[Cells | Floats]
+_Cell = npt.NDArray[Any]
 
 
 def write_mat(path: StrPath, trials: Trials) -> None:
@@ -39,39 +29,38 @@ def write_mat(path: StrPath, trials: Trials) -> None:
     Raises:
         InputError: the name does not end in ``.mat``, or the file cannot be written.
     """
-    from ...files import write  # imports torch
+    from scipy.io import savemat
+
+    from ...files import write
 
     path = Path(path)
     if path.suffix != ".mat":
         raise InputError(f"{path}: the name must end in .mat.")
-    rows = [_trial_cells(trials, k) for k in range(len(trials))]
     templates = trials.templates
     patterns = [
-        (
+        [
             _spike_cells(*_part(templates.times, templates.synapses, templates.offsets, m), trials.num_synapses),
             _row(templates.rewards[m]),
             _row(m + 1),
-        )
+        ]
         for m in range(len(templates))
     ]
-    content = _written(
-        {
-            "data": Cells((len(rows), COLUMNS), [row[column] for column in range(COLUMNS) for row in rows]),
-            "pattern_data": Cells(
-                (len(patterns), PATTERN_COLUMNS), [p[column] for column in range(PATTERN_COLUMNS) for p in patterns]
-            ),
-            "T": _row(trials.lengths.max(initial=0)),
-            "T_features": _row(templates.duration),
-            "dt": _row(trials.dt),
-        }
-    )
+    variables = {
+        "data": _cells([_trial_cells(trials, k) for k in range(len(trials))], COLUMNS),
+        "pattern_data": _cells(patterns, PATTERN_COLUMNS),
+        "T": _row(trials.lengths.max(initial=0)),
+        "T_features": _row(templates.duration),
+        "dt": _row(trials.dt),
+    }
+    content = BytesIO()
+    savemat(content, variables, do_compression=True)
     try:
-        write(path, content)
+        write(path, content.getvalue())
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error}).") from error
 
 
-def _trial_cells(trials: Trials, k: int) -> list[Cells | Floats]:
+def _trial_cells(trials: Trials, k: int) -> list[_Cell]:
     """The eight columns of one trial."""
     times, synapses = _part(trials.times, trials.synapses, trials.offsets, k)
     marks = trials.from_feature[trials.offsets[k] : trials.offsets[k + 1]]
@@ -79,39 +68,28 @@ def _trial_cells(trials: Trials, k: int) -> list[Cells | Floats]:
     target = trials.target[k : k + 1]
     rewards = trials.rewards[part] if len(trials.onsets[part]) else target[target >= 0]
     kinds = (np.ones_like(marks), ~marks, marks)
-    spikes: list[Cells | Floats] = [_spike_cells(times[x], synapses[x], trials.num_synapses) for x in kinds]
+    spikes: list[_Cell] = [_spike_cells(times[x], synapses[x], trials.num_synapses) for x in kinds]
     scalars = [_row(x) for x in (trials.lengths[k], trials.templates.duration, trials.dt)]
-    return [*spikes, trials.onsets[part], rewards.astype(np.float64), *scalars]
+    return [*spikes, _row(trials.onsets[part]), _row(rewards), *scalars]
 
 
 def _part(times: Floats, synapses: Synapses, offsets: Ints, k: int) -> tuple[Floats, Synapses]:
     return times[offsets[k] : offsets[k + 1]], synapses[offsets[k] : offsets[k + 1]]
 
 
-def _spike_cells(times: Floats, synapses: Synapses, num_synapses: int) -> Cells:
+def _spike_cells(times: Floats, synapses: Synapses, num_synapses: int) -> _Cell:
     order = np.argsort(synapses, kind="stable")
     ends = np.cumsum(np.bincount(synapses, minlength=num_synapses))
-    return Cells((1, num_synapses), np.split(times[order], ends[:-1]))
+    return _cells([list(map(_row, np.split(times[order], ends[:-1])))], num_synapses)
 
 
-def _row(x: float | np.integer | np.floating) -> Floats:
-    return np.array([x], np.float64)
+def _cells(rows: Sequence[Sequence[_Cell]], columns: int) -> _Cell:
+    """A cell array."""
+    cells = np.empty((len(rows), columns), dtype=object)
+    for k, row in enumerate(rows):
+        cells[k, :] = row
+    return cells
 
 
-def _written(variables: dict[str, Cells | Floats]) -> bytes:
-    """The content of a file: each variable a cell array or a row of doubles, packed."""
-    packed = [zlib.compress(_matrix(value, name), 6) for name, value in variables.items()]
-    return _HEADER + b"".join(struct.pack("<II", _COMPRESSED, len(data)) + data for data in packed)
-
-
-def _matrix(value: Cells | Floats, name: str = "") -> bytes:
-    if isinstance(value, Cells):
-        number, shape, body = _CELL, value.shape, b"".join(map(_matrix, value.items))
-    else:
-        number, shape, body = _DOUBLE, (1, value.size), _packed(_FLOAT64, value.astype("<f8").tobytes())
-    head = struct.pack("<IIIIIIii", _UINT32, 8, number, 0, _INT32, 8, *shape) + _packed(_INT8, name.encode())
-    return struct.pack("<II", _MATRIX, len(head) + len(body)) + head + body
-
-
-def _packed(kind: int, data: bytes) -> bytes:
-    return struct.pack("<II", kind, len(data)) + data + bytes(-len(data) % 8)
+def _row(x: npt.ArrayLike) -> Floats:
+    return np.asarray(x, np.float64).reshape(1, -1)
