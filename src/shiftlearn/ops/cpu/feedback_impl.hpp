@@ -2,9 +2,6 @@
 #pragma once
 #include <algorithm>
 #include <cstdint>
-#include <cstring>
-#include <limits>
-#include <utility>
 #include <vector>
 
 #include "blocks.hpp"
@@ -94,63 +91,16 @@ void send_row(const Events<T>& e, int64_t row, const TileLists<T>& lists, int64_
   }
 }
 
-// Outputs of one vector at most, looked at from the other side: vectors of inputs, over transposed weights. The sums are
-// those of send_row to the last bit.
-template <class T>
-struct FewOutputs {
-  using S = Simd<T>;
-  using I = typename S::I;
-  int64_t inputs, padded;  // to whole vectors
-  std::vector<T> weight;   // (width, padded), 0 beyond the outputs
-
-  FewOutputs(const T* w, int64_t inputs, int64_t outputs)
-      : inputs(inputs), padded((inputs + S::width - 1) / S::width * S::width), weight(padded * S::width) {
-    for (int64_t i = 0; i < inputs; ++i)
-      for (int64_t j = 0; j < outputs; ++j) weight[j * padded + i] = w[i * outputs + j];
-  }
-
-  // To `result` (inputs). False, with nothing done, if few inputs spike in the row, or one does so again.
-  bool send(const Events<T>& e, int64_t row, const int32_t* count, const T* f, int64_t outputs, std::vector<I>& place,
-            T* result) const {
-    const int64_t listed = e.listed(row);
-    const bool rest = e.has_rest(row, listed);
-    if (!rest && 8 * listed < inputs) return false;
-    const I unlisted = rest ? I(listed) : std::numeric_limits<I>::max();
-    place.assign(padded, unlisted);
-    const int32_t* channel = e.channel + e.offsets[row];
-    bool again = false;
-    for (int64_t k = 0; k < listed; ++k) again |= std::exchange(place[channel[k]], I(k)) != unlisted;
-    if (again) return false;
-    I last[S::width] = {};  // place of each output's last cause
-    T error[S::width] = {};
-    for (int64_t j = 0; j < S::width; ++j) last[j] = j < outputs ? count[j] - 1 : -1;
-    std::copy_n(f, outputs, error);
-    for (int64_t i = 0; i < inputs; i += S::width) {
-      typename S::M now;
-      std::memcpy(&now, &place[i], sizeof now);
-      typename S::V sent[S::width];
-#pragma GCC unroll 16
-      for (int j = 0; j < S::width; ++j)
-        sent[j] = S::select(S::greater(now, last[j]), typename S::V{}, error[j] * S::load(&weight[j * padded + i]));
-      const auto sum = S::sum_of(sent) + typename S::V{};  // never -0
-      if (i + S::width <= inputs) S::store(result + i, sum);
-      else S::store(result + i, sum, S::first(int(inputs - i)));
-    }
-    return true;
-  }
-};
-
 template <class T>
 void feedback(const Events<T>& e, const int32_t* count, const T* f, const T* weight, int64_t outputs, T* result,
               int threads) {
   const auto blocks = column_blocks<T>(outputs, kFeedbackVectors);
-  const bool packed = is_worth_packing(e, blocks), few = outputs <= Simd<T>::width;
+  const bool packed = is_worth_packing(e, blocks);
   // Each chunk of rows reads all weights: as large as leaves every thread some, but packed ones serve 64 reads of each.
   int64_t chunk = e.rows / ((packed ? 1 : 4) * threads);
   if (packed) chunk = std::min(chunk, 64 * e.inputs * e.rows / std::max<int64_t>(e.listed(), 1));
   chunk = std::max<int64_t>(chunk, 8);
   const int64_t chunks = (e.rows + chunk - 1) / chunk;
-  const FewOutputs<T> transposed(weight, few ? e.inputs : 0, outputs);
   constexpr int64_t of_tile = kL2Bytes / int64_t(kFeedbackVectors * sizeof(typename Simd<T>::V));
   const TileLists<T> lists(e, packed ? of_tile : std::max<int64_t>(e.inputs, 1));
   Failure failure;
@@ -158,11 +108,9 @@ void feedback(const Events<T>& e, const int32_t* count, const T* f, const T* wei
 #pragma omp parallel num_threads(team)
   {
     std::vector<char> unlisted;
-    std::vector<typename Simd<T>::I> place;
     static thread_local std::vector<typename Simd<T>::V> strip;  // kept, since fresh memory costs page faults
     failure.guard([&] {
       if (packed) strip.reserve(lists.size * kFeedbackVectors);
-      place.reserve(transposed.padded);
       unlisted.reserve(lists.size + 1);  // last: rows are not looked at without it
     });
     const auto send_tile = [&](int64_t tile, int64_t begin, int64_t end) {
@@ -183,21 +131,12 @@ void feedback(const Events<T>& e, const int32_t* count, const T* f, const T* wei
         });
       }
     };
-    const auto send_rows = [&](int64_t begin, int64_t end) {
-      std::fill_n(result + begin * e.inputs, (end - begin) * e.inputs, T(0));
-      for (int64_t tile = 0; tile < lists.tiles; ++tile) send_tile(tile, begin, end);
-    };
 #pragma omp for schedule(dynamic)
     for (int64_t task = 0; task < chunks; ++task) {
       if (unlisted.capacity() == 0) continue;
       const int64_t begin = task * chunk, end = std::min(begin + chunk, e.rows);
-      if (!few) send_rows(begin, end);
-      else
-        for (int64_t row = begin; row < end; ++row) {
-          const int64_t at = row * outputs;
-          if (!transposed.send(e, row, count + at, f + at, outputs, place, result + row * e.inputs))
-            send_rows(row, row + 1);
-        }
+      std::fill_n(result + begin * e.inputs, (end - begin) * e.inputs, T(0));
+      for (int64_t tile = 0; tile < lists.tiles; ++tile) send_tile(tile, begin, end);
     }
   }
   failure.rethrow();

@@ -150,15 +150,6 @@ struct Simd {
   }
 #endif
 #endif
-  // sum(), which adds the upper half to the lower until one lane is left, of the lanes of `width` vectors. Overwrites
-  // them.
-  static V sum_of(V* v) {
-#pragma GCC unroll 8
-    for (int half = width / 2; half > 0; half /= 2)
-#pragma GCC unroll 8
-      for (int i = 0; i < half; ++i) v[i] += v[i + half];
-    return v[0];
-  }
   // p[k + more] of every lane's k.
   static V gather(const T* p, M k, int more = 0) {
 #if defined(__AVX512F__)

@@ -1,8 +1,6 @@
 // First spikes: a row's events are walked in time order until every neuron of a block has fired.
 #pragma once
 #include <algorithm>
-#include <cmath>
-#include <cstring>
 #include <limits>
 #include <vector>
 
@@ -27,65 +25,10 @@ struct Spikes {
   }
 };
 
-// Where the walk of one vector of neurons has come to; the names are those of walk_row.
-template <class T>
-struct Progress {
-  typename Simd<T>::V total, excess;
-  typename Simd<T>::M count;
-  typename Simd<T>::K waiting;
-  T last;
-  int64_t k;
-};
-
-constexpr int kTogether = 8;  // rows
-
-// Walks rows for one vector of neurons, side by side: alone, each would wait for its last operation. Ends where a row
-// ends, or soon after all have fired.
-template <class T, bool FULL>
-void walk_together(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int tail, Progress<T>* rows) {
-  constexpr int NV = kTogether;
-  using S = Simd<T>;
-  const auto real = S::first(tail);
-  typename S::V total[NV], excess[NV];
-  typename S::M count[NV];
-  typename S::K waiting[NV];
-  T last[NV];
-  const T* z[NV];
-  const int32_t* channel[NV];
-  int64_t listed = e.inputs;
-  FOR_VECTORS {
-    total[v] = S::fill(-1);
-    excess[v] = typename S::V{};
-    count[v] = typename S::M{};
-    waiting[v] = real;
-    last[v] = 0;
-    z[v] = e.z + e.offsets[row + v];
-    channel[v] = e.channel + e.offsets[row + v];
-    listed = std::min(listed, e.listed(row + v));
-  }
-  const auto all_fired = [&]() __attribute__((always_inline)) {
-    auto any = waiting[0];
-    FOR_VECTORS any = any | waiting[v];
-    return !S::any(any);
-  };
-  int64_t k = 0;
-  for (; k < listed && (k % 4 || !all_fired()); ++k) {
-    FOR_VECTORS {
-      const auto next = excess[v] + total[v] * (z[v][k] - last[v]);
-      last[v] = z[v][k];
-      waiting[v] = S::without(waiting[v], next);
-      excess[v] = S::select(waiting[v], next, excess[v]);
-      total[v] = S::add(waiting[v], total[v], load_vector<T, 1, FULL>(shift + channel[v][k] * ld, 0, real));
-      count[v] = S::increment(waiting[v], count[v]);
-    }
-  }
-  FOR_VECTORS rows[v] = {total[v], excess[v], count[v], waiting[v], last[v], k};
-}
-
-// With `from`, which is of one vector, the walk goes on from there. With GROUPED, `group` has the row's groups.
+// With GROUPED, `group` has the row's groups.
 template <class T, int NV, bool FULL, bool GROUPED>
 void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int tail, const T* sums, const T* delay,
-              std::vector<T>& times, const Progress<T>* from, const int32_t* group, Spikes<T> out) {
+              std::vector<T>& times, const int32_t* group, Spikes<T> out) {
   using S = Simd<T>;
   using V = typename S::V;
   using M = typename S::M;
@@ -139,33 +82,22 @@ void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int t
     if (z[k + 2] == last)
       while (k < listed && z[k] == last) next();  // those at rest may be tied, too
   };
-  if (from) {
+  // Until the first of the block fires: no masks.
+  while (k < listed) {
+    const T dz = z[k] - last;
+    V next[NV], most = S::fill(-inf);
     FOR_VECTORS {
-      total[v] = from->total;
-      excess[v] = from->excess;
-      count[v] = from->count;
-      waiting[v] = from->waiting;
+      next[v] = excess[v] + total[v] * dz;
+      most = next[v] > most ? next[v] : most;  // NaN (an overflow) does not count
     }
-    last = from->last;
-    k = from->k;
-  } else {
-    // Until the first of the block fires: no masks.
-    while (k < listed) {
-      const T dz = z[k] - last;
-      V next[NV], most = S::fill(-inf);
-      FOR_VECTORS {
-        next[v] = excess[v] + total[v] * dz;
-        most = next[v] > most ? next[v] : most;  // NaN (an overflow) does not count
-      }
-      if (S::any(S::not_negative(most))) break;
-      last = z[k];
-      FOR_VECTORS excess[v] = next[v];
-      for_tied([&](const T* w) __attribute__((always_inline)) {
-        FOR_VECTORS total[v] += load_vector<T, NV, FULL>(w, v, real);
-      });
-    }
-    FOR_VECTORS count[v] = M{} + I(k);
+    if (S::any(S::not_negative(most))) break;
+    last = z[k];
+    FOR_VECTORS excess[v] = next[v];
+    for_tied([&](const T* w) __attribute__((always_inline)) {
+      FOR_VECTORS total[v] += load_vector<T, NV, FULL>(w, v, real);
+    });
   }
+  FOR_VECTORS count[v] = M{} + I(k);
   // From then on few branches, which would seldom be foreseen. Without free masks, all go on in `potential` and `sum`,
   // and `excess` and `total` keep what they were when a neuron fired.
   V potential[NV], sum[NV];
@@ -219,18 +151,15 @@ void walk_row(const Events<T>& e, int64_t row, const T* shift, int64_t ld, int t
   }
 }
 
-// Rows begin … end − 1 of a chunk, which begins at a multiple of kTogether. Meanwhile the weights of the next block, if
-// there is one, are asked for.
+// Rows begin … end − 1 of a chunk. Meanwhile the weights of the next block, if there is one, are prefetched.
 template <class T, int NV, bool FULL>
 void walk_rows(const Events<T>& e, const Groups<T>& groups, int64_t begin, int64_t end, const T* weight, int64_t ld,
                int tail, const T* sums, const T* delay, std::vector<T>& times, int64_t outputs, const T* next,
                Spikes<T> out) {
-  Progress<T> progress[kTogether];
-  int64_t asked = 0;
+  int64_t fetched = 0;
   for (int64_t row = begin; row < end; ++row) {
-    for (const int64_t until = (row + 1 - begin) * e.inputs / (end - begin); next && asked < until; ++asked)
-      prefetch<NV>(next + asked * outputs);
-    const int64_t within = row % kTogether;
+    for (const int64_t until = (row + 1 - begin) * e.inputs / (end - begin); next && fetched < until; ++fetched)
+      prefetch<NV>(next + fetched * outputs);
     const Spikes<T> to = out.from(row * outputs);
     if (to.u) {
       prefetch<NV, true>(to.u);
@@ -240,12 +169,9 @@ void walk_rows(const Events<T>& e, const Groups<T>& groups, int64_t begin, int64
     if (to.z) prefetch<NV, true>(to.z);
     if (groups.large()) {
       const int32_t* group = groups.end.data() + groups.begin[row];
-      walk_row<T, NV, FULL, true>(e, row, weight, ld, tail, sums, delay, times, nullptr, group, to);
+      walk_row<T, NV, FULL, true>(e, row, weight, ld, tail, sums, delay, times, group, to);
     } else if constexpr (NV <= kWalkVectors) {
-      const bool together = NV == 1 && row - within + kTogether <= end;
-      if (together && within == 0) walk_together<T, FULL>(e, row, weight, ld, tail, progress);
-      walk_row<T, NV, FULL, false>(e, row, weight, ld, tail, sums, delay, times, together ? progress + within : nullptr,
-                                   nullptr, to);
+      walk_row<T, NV, FULL, false>(e, row, weight, ld, tail, sums, delay, times, nullptr, to);
     }
   }
 }
@@ -276,7 +202,7 @@ void first_spike(const Events<T>& e, const T* shift, const T* delay, int64_t out
   const bool packed = is_worth_packing(e, blocks);
   const int64_t count_blocks = blocks.size();
   const int64_t chunks = team == 1 || count_blocks == 0 ? 1 : (4 * team + count_blocks - 1) / count_blocks;
-  const int64_t chunk = ((e.rows + chunks - 1) / chunks + kTogether - 1) / kTogether * kTogether;
+  const int64_t chunk = (e.rows + chunks - 1) / chunks;
   Failure failure;
 #pragma omp parallel for schedule(static, 1) num_threads(team)
   for (int64_t task = 0; task < count_blocks * chunks; ++task) failure.guard([&] {
