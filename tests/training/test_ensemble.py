@@ -186,10 +186,10 @@ def test_every_sample_is_learned_from():
     rows = samples([5, 4])
     seen = set()
 
-    def note(inputs, *arguments):
+    def note(inputs, target, **rest):
         flat = inputs[0].reshape(-1, INPUTS)
         seen.update(k for k in range(SAMPLES) if (z[0, k] == flat).all(-1).any())
-        return step(inputs, *arguments)
+        return step(inputs, target, **rest)
 
     ensemble = Ensemble(recipe, [0, 1])
     step, ensemble.learner.step = ensemble.learner.step, note

@@ -149,8 +149,8 @@ class Loop:
             learner.set_rates(share if self.scheduled else 0.0)
             shard = self.world.shard(rows.shape[-1])
             own = rows[0, shard.rows] if self.single else rows
-            target, weight = self.labels[own], self._weight(own, present)
-            loss, z = learner.step(self.inputs(Batch(own, shard, generators[0])), target, weight, shard)
+            target, inputs = self.labels[own], self.inputs(Batch(own, shard, generators[0]))
+            loss, z = learner.step(inputs, target, weight=self._weight(own, present), shard=shard)
             right = first_to_fire(z) == target
             if present is not None:
                 right &= present
