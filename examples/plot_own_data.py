@@ -57,7 +57,7 @@ for label, scores in zip(model.predict(new), model.predict_proba(new), strict=Tr
 from shiftlearn.data.tables.table import read_csv
 
 table = read_csv(folder / "flowers.csv", target="kind")
-t = np.log(model.spike_times(table.columns))
+t = np.log(model.z_out(table.columns))
 iris = table.classes.index("iris")
 others = np.delete(t, iris, axis=1).min(1)
 figure, ax = plt.subplots(figsize=(5, 4.2), layout="constrained")

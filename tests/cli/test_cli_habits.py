@@ -46,7 +46,7 @@ def test_help_fits_a_narrow_terminal():
     done = process("train", "--help", COLUMNS="40")
     text = done.stdout.decode().partition("Examples:")[0]
     assert max(map(len, text.splitlines())) <= 40
-    for option in ("--resume", "--repeat", "--repeats", "--compare", "--quiet"):
+    for option in ("--resume", "--networks", "--repeats", "--compare", "--quiet"):
         assert option in text
 
 
@@ -60,7 +60,7 @@ def test_help_and_mistakes_where_letters_are_few(plain):
 
 
 def test_results_in_ascii(call, place, monkeypatch):
-    assert call("train", "xor", "--repeat", 5, "--epochs", 60, "--out", "rün", "--threads", 1)[0] == 0
+    assert call("train", "xor", "--networks", 5, "--epochs", 60, "--out", "rün", "--threads", 1)[0] == 0
     for arguments, part in (
         (("evaluate", "rün"), "#" * 40),
         (("runs", "."), "| r?n "),
@@ -188,7 +188,7 @@ def test_all_names_of_other_libraries_stand_for_settings():
 
 def test_one_of_something_is_singular(call, place):
     assert [counted(number, "epoch", ",") for number in (0, 1, 1000)] == ["0 epochs", "1 epoch", "1,000 epochs"]
-    code, out, _ = call("train", "xor", "--repeat", 1, "--epochs", 1)
+    code, out, _ = call("train", "xor", "--networks", 1, "--epochs", 1)
     assert code == 0
     assert "of 1 run within 1 epoch:" in out
 

@@ -38,7 +38,7 @@ def train(call):
         command = ("train", "iris", *FAST, "--seed", seed, "--out", f"runs/some/seed{seed}")
         assert call(*command, "--set", "validation=20")[0] == 0
     assert call("train", "trees.csv", *FAST, "--folds", 2, "--no-compare", "--out", "runs/folds")[0] == 0
-    assert call("train", "xor", "--repeat", 3, "--epochs", 20, "--threads", 1, "--out", "runs/xor")[0] == 0
+    assert call("train", "xor", "--networks", 3, "--epochs", 20, "--threads", 1, "--out", "runs/xor")[0] == 0
     shutil.copytree("runs/some/seed2", "runs/cut")
     Path("runs/cut/metrics.json").unlink()
     log = Path("runs/cut/metrics.jsonl").read_text().splitlines()

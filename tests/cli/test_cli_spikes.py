@@ -87,7 +87,7 @@ def test_mistakes(trains, call):
     for part, arguments in (
         ("no such file", ("train", "tca-published", "--set", "dataset=other.npz")),
         ("--folds is for tables, got tca", ("train", "tca-published", "--folds", "5")),
-        ("--repeat is for XOR", ("train", "tca-published", "--repeat", "5")),
+        ("--networks is for XOR", ("train", "tca-published", "--networks", "5")),
         (
             "layers must begin with 2",
             ("train", "tca-published", "--set", "dataset=trains.npz", "--set", "layers=[5, 4, 2]"),

@@ -23,7 +23,7 @@ def test_xor(call, place):
 
 
 def test_repeat_xor(call, place):
-    code, out, err = call("train", "xor", "--repeat", 20, "--epochs", 60, "--seed", 2, "--threads", 1)
+    code, out, err = call("train", "xor", "--networks", 20, "--epochs", 60, "--seed", 2, "--threads", 1)
     assert (code, err) == (0, "")
     run = place / "runs/xor-seed2"
     found = metrics(run)
@@ -50,7 +50,7 @@ def test_predict_of_xor(call, fails):
 
 
 def test_predict_of_repeated_xor(call, fails):
-    assert call("train", "xor", "--epochs", 2, "--repeat", 2, "--out", "run")[0] == 0
+    assert call("train", "xor", "--epochs", 2, "--networks", 2, "--out", "run")[0] == 0
     code, _, err = call("predict", "run", "trees.csv")
     assert (code, len(err.splitlines())) == (2, 1)
     assert "not finished" not in err
@@ -81,7 +81,7 @@ def test_the_published_xor_finishes(call, place):
 @pytest.mark.parametrize("command", [("evaluate",), ("train", "--resume")], ids=lambda x: x[0])
 def test_a_damaged_summary(call, place, command, kind, key):
     what = {
-        "repeat": ("xor", "--repeat", 3, "--set", "lr=0.5", "--epochs", 60, "--threads", 1),
+        "repeat": ("xor", "--networks", 3, "--set", "lr=0.5", "--epochs", 60, "--threads", 1),
         "folds": ("trees.csv", *FAST, "--folds", 2, "--no-compare"),
     }[kind]
     assert call("train", *what, "--out", "run")[0] == 0

@@ -269,7 +269,7 @@ def test_json_says_what_the_model_says(tmp_path, capsys, run):
         *(f"many.npy[{k}]" for k in range(5)), "soft.npy[0]", "soft.npy[1]", "x.png",
     ]  # fmt: skip
     model, images = sl.load(run), np.concatenate([SEVERAL, SEVERAL[:2], PICTURE[None]])
-    times, labels = model.spike_times(images), model.predict(images)
+    times, labels = model.z_out(images), model.predict(images)
     assert [row["label"] for row in found] == labels.tolist()
     assert [row["class"] for row in found] == [str(label) for label in labels]
     assert all(row.keys() == {"sample", "class", "label", "score", "z", "t"} for row in found)
@@ -309,7 +309,7 @@ def test_a_table_in_a_pipe_is_whole_and_plain(tmp_path, run):
     assert "\x1b" not in out
     assert f"[red]{'long' * 30}\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}[31m.png" in out
     assert all(heading in out for heading in ("sample", "class", "score", "spike time"))
-    z = sl.load(run).spike_times(PICTURE[None]).min()
+    z = sl.load(run).z_out(PICTURE[None]).min()
     assert f" {math.log(z):.4f} " in out
 
 

@@ -47,18 +47,18 @@ def test_one_image_is_a_batch_of_one(images, settings):
     if settings:
         pytest.importorskip("skimage")
     model = make(**settings)
-    expected = model.spike_times(images[3:4])
+    expected = model.z_out(images[3:4])
     for form in (images[3], torch.from_numpy(images[3])):
-        assert np.array_equal(model.spike_times(form), expected)
+        assert np.array_equal(model.z_out(form), expected)
     assert model.predict(images[3]).tolist() == model.predict(images[3:4]).tolist()
     assert model.predict_proba(images[3]).shape == (1, 10)
 
 
 def test_predictions_do_not_depend_on_the_company(model, images):
     many = np.concatenate([images] * 26)
-    assert np.array_equal(model.spike_times(many), np.concatenate([model.spike_times(images)] * 26))
-    alone = np.concatenate([model.spike_times(images[k : k + 1]) for k in range(5)])
-    assert np.array_equal(alone, model.spike_times(images[:5]))
+    assert np.array_equal(model.z_out(many), np.concatenate([model.z_out(images)] * 26))
+    alone = np.concatenate([model.z_out(images[k : k + 1]) for k in range(5)])
+    assert np.array_equal(alone, model.z_out(images[:5]))
     assert model.predict(images[:0]).shape == (0,)
     assert model.predict_proba(images[:0]).shape == (0, 10)
 
@@ -69,7 +69,7 @@ def test_scores_sum_to_one_and_agree_with_predictions(images, settings):
     scores = model.predict_proba(images)
     assert scores.shape == (40, 10)
     np.testing.assert_allclose(scores.sum(1), 1, rtol=1e-5)
-    times, beta = model.spike_times(images).astype(float), model.recipe.beta
+    times, beta = model.z_out(images).astype(float), model.recipe.beta
     weights = np.exp(-beta * (times - times.min(1, keepdims=True)))
     np.testing.assert_allclose(scores, weights / weights.sum(1, keepdims=True), rtol=1e-4, atol=1e-7)
     assert np.array_equal(scores.argmax(1), model.predict(images))
@@ -83,7 +83,7 @@ def test_silent_classes_score_nothing_and_silence_is_class_0(images):
     assert (model.predict_proba(images)[:, :4] == 0).all()
     with torch.no_grad():
         model.network[1].shift.zero_()
-    assert np.isinf(model.spike_times(images)).all()
+    assert np.isinf(model.z_out(images)).all()
     assert model.predict(images).tolist() == 40 * [0]
     np.testing.assert_allclose(model.predict_proba(images), 0.1)
 
@@ -95,10 +95,10 @@ CONVOLUTIONS = {"layers": [784, 10], "maps": [4, 6], "init_scale": 8.0}
 def test_convolutions_see_the_image(images, coding):
     """From uint8 and floats alike: what a layer of the same weights makes of the encoded windows."""
     model = make(**CONVOLUTIONS | {"layers": [1568 if coding == "on-off" else 784, 10], "coding": coding})
-    times = model.spike_times(images)
+    times = model.z_out(images)
     assert times.shape == (40, 10)
     assert np.isfinite(times).all()
-    np.testing.assert_allclose(model.spike_times((images / 255).astype("f4")), times, rtol=1e-5)
+    np.testing.assert_allclose(model.z_out((images / 255).astype("f4")), times, rtol=1e-5)
     encode = {"latency": latency, "on-off": on_off, "binarised": binarised}[coding]
     z = encode(torch.from_numpy(images).reshape(40, 784)).view(40, -1, 28, 28)
     with torch.no_grad():
@@ -116,7 +116,7 @@ def test_save_and_load(images, tmp_path, settings):
     again = sl.load(str(tmp_path / "deep" / "copy"))
     assert again.recipe == model.recipe
     assert again.seed == 3
-    assert np.array_equal(again.spike_times(images), model.spike_times(images))
+    assert np.array_equal(again.z_out(images), model.z_out(images))
     assert np.array_equal(again.predict_proba(images), model.predict_proba(images))
     before, after = model.network.state_dict(), again.network.state_dict()
     assert before.keys() == after.keys()

@@ -81,7 +81,7 @@ def test_layers_fire_as_the_network_does(digits, settings):
     model = make(**settings)
     image = digits["test"][0][:1]
     layers = activity(model, image)
-    assert torch.equal(layers[-1].z, torch.from_numpy(model.spike_times(image))[0])
+    assert torch.equal(layers[-1].z, torch.from_numpy(model.z_out(image))[0])
     rng = np.random.default_rng(0)
     for one in layers:
         for neuron in rng.integers(0, one.neurons, 12).tolist():

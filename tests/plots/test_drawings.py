@@ -57,7 +57,7 @@ def test_the_raster_holds_every_spike_and_the_race(image, settings):
     layers = plots.activity(model, image)
     axes = plots.raster(model, image).axes
     assert len(axes) == len(layers) + 1
-    times = model.spike_times(image)[0]
+    times = model.z_out(image)[0]
     for ax, one in zip(axes[1:-1], layers[:-1], strict=True):
         drawn = ax.collections[0].get_offsets()
         z = one.z.flatten()
@@ -98,7 +98,7 @@ def test_the_drawn_potential_touches_threshold_and_its_causal_set_is_that_of_the
 
 
 def test_by_default_the_first_three_of_the_read_out(model, image):
-    order = model.spike_times(image)[0].argsort(kind="stable")[:3]
+    order = model.z_out(image)[0].argsort(kind="stable")[:3]
     titles = [ax.get_title(loc="left") or ax.get_title() for ax in plots.potential(model, image).axes[::2]]
     assert [title.split(":")[0] for title in titles] == [f"class {k}" for k in order]
 
@@ -229,7 +229,7 @@ def test_decision_times_worked_by_hand():
 
 def test_at_the_end_the_accuracy_is_the_evaluated_one(model, digits):
     images, labels = digits["test"]
-    times = model.spike_times(images)
+    times = model.z_out(images)
     assert plots.decided(times, labels)[2][-1] == judge(times, labels.astype(int), model.recipe).accuracy
 
 

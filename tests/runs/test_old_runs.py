@@ -59,7 +59,7 @@ def test_table_predicts_as_stored(old):
     assert task.labels[task.test].tolist() == [int(row["label"]) for row in stored]
     assert model.predict(test).tolist() == [int(row["predicted"]) for row in stored]
     times = [[float(row[f"z_{k}"]) for k in range(3)] for row in stored]
-    np.testing.assert_allclose(model.spike_times(test), times, rtol=1e-5)
+    np.testing.assert_allclose(model.z_out(test), times, rtol=1e-5)
 
 
 def test_new_rows_are_read_as_in_training(old):

@@ -89,7 +89,7 @@ def test_resumed_runs_go_on_in_their_log(board, tmp_path):
     assert scalars(log.folder, "accuracy/test") == {4: pytest.approx(metrics["test_accuracy"])}
 
 
-@pytest.mark.parametrize("more", [("--folds", 2), ("--repeat", 2)], ids=lambda more: more[0])
+@pytest.mark.parametrize("more", [("--folds", 2), ("--networks", 2)], ids=lambda more: more[0])
 def test_many_networks_have_no_log(tmp_path, call, monkeypatch, more):
     monkeypatch.chdir(tmp_path)
     code, _, err = call("train", "iris", *more, "--log", "tensorboard")

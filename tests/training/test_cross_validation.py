@@ -314,7 +314,7 @@ def test_the_model_has_learned_from_all_rows(iris):
     loop = alone.loop(z[None], torch.from_numpy(whole.labels), [torch.arange(150)], -(-150 // model.recipe.batch))
     for epoch in range(1, 13):
         loop.epoch(epoch)
-    assert np.array_equal(model.spike_times(whole.columns), alone.fire(0, z).numpy())
+    assert np.array_equal(model.z_out(whole.columns), alone.fire(0, z).numpy())
 
 
 def test_the_model_does_not_depend_on_the_folds(iris, tmp_path):

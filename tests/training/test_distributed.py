@@ -239,7 +239,7 @@ def test_the_command_finds_what_it_finds_in_one_process(call, tmp_path):
 def test_the_command_says_once_what_is_wrong(tmp_path):
     out, err, code = torchrun("train", "iris", "--folds", 3, "--out", tmp_path / "run")
     assert code != 0
-    assert err.count("shiftlearn: --folds and --repeat run in one process, got 2") == 1
+    assert err.count("shiftlearn: --folds and --networks run in one process, got 2") == 1
     assert "PeerError" not in err
     assert out == ""
     assert not Path(tmp_path / "run").exists()

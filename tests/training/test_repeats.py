@@ -224,9 +224,9 @@ def test_the_histogram_covers_every_solved_run_once(epochs, last):
 @pytest.mark.parametrize(
     ("recipe", "count", "message"),
     [
-        (recipes.read("iris"), 3, "--repeat is for xor, got iris"),
-        (recipes.read("mnist"), 3, "--repeat is for xor, got mnist"),
-        (xor(), 0, "--repeat must be from 1 to 10000, got 0"),
+        (recipes.read("iris"), 3, "--networks is for xor, got iris"),
+        (recipes.read("mnist"), 3, "--networks is for xor, got mnist"),
+        (xor(), 0, "--networks must be from 1 to 10000, got 0"),
         (xor(), -1, "got -1"),
         (xor(), 10_001, "got 10001"),
         (xor(batch=3), 2, "batch must be 4 or more.*got 3"),

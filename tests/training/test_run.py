@@ -42,7 +42,7 @@ def test_it_learns_and_leaves_a_run_folder(splits, digits, tmp_path):
     assert rows[:, :2].tolist() == [[k, label] for k, label in enumerate(labels)]
     assert np.array_equal(rows[:, 2], model.predict(digits["test"][0]))
     assert np.array_equal(rows[:, 3:13].astype("f4"), model.predict_proba(digits["test"][0]))
-    assert np.array_equal(rows[:, 13:].astype("f4"), model.spike_times(digits["test"][0]))
+    assert np.array_equal(rows[:, 13:].astype("f4"), model.z_out(digits["test"][0]))
     counts = np.loadtxt(folder / "confusion_matrix.csv", delimiter=",", skiprows=1)[:, 1:]
     assert counts.sum(1).tolist() == np.bincount(labels, minlength=10).tolist()
     assert counts.trace() / 300 == metrics["test_accuracy"] == evaluate(model, task_of(model, None, ["test"])).accuracy
@@ -249,7 +249,7 @@ def test_a_deep_run_learns_resumes_and_reports_in_t(splits, digits, tmp_path):
     run.resume(tmp_path / "run", Watch())
     assert results(tmp_path / "run") == results(tmp_path / "whole")
     model = sl.load(tmp_path / "run")
-    expected = spike_time_scores(torch.from_numpy(model.spike_times(digits["test"][0])), 40.0, "t").numpy()
+    expected = spike_time_scores(torch.from_numpy(model.z_out(digits["test"][0])), 40.0, "t").numpy()
     assert np.array_equal(model.predict_proba(digits["test"][0]), expected)
     assert np.array_equal(evaluate(model, task_of(model, None, ["test"])).scores, expected)
 

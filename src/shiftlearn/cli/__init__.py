@@ -120,13 +120,14 @@ def train(
         list[str] | None, typer.Option(metavar="COLUMN", help="CSV: leave this column out; can be repeated.")
     ] = None,
     time_unit: TimeUnit = None,
-    folds: Annotated[int | None, typer.Option(help="Tables: cross-validate with so many folds.")] = None,
-    repeats: Annotated[int | None, typer.Option(help="Tables: so many random partitions into folds.")] = None,
+    folds: Annotated[int | None, typer.Option(help="Tables: number of folds of a cross-validation.")] = None,
+    repeats: Annotated[int | None, typer.Option(help="Tables: number of random partitions into folds.")] = None,
     compare: Annotated[
         bool, typer.Option(help="With --folds: scikit-learn's classifiers on the same folds.", show_default=False)
     ] = True,
-    repeat: Annotated[
-        int | None, typer.Option(help="XOR: train so many networks, and count those that solve it.")
+    networks: Annotated[
+        int | None,
+        typer.Option(help="XOR: number of networks to train, with seeds from --seed on; counts those that solve it."),
     ] = None,
     log: Annotated[
         str | None,
@@ -143,7 +144,7 @@ def train(
     from .train import Plan
     from .train import train as run
 
-    plan = Plan(folds=folds, repeats=repeats, compare=compare, repeat=repeat)
+    plan = Plan(folds=folds, repeats=repeats, compare=compare, networks=networks)
     voice = Voice(quiet, json)
     settings = [*(set_ or []), *([] if time_unit is None else [f"time_unit={time_unit}"])]
     table = reading(target=target, header=header, separator=separator, encoding=encoding, decimal=decimal)

@@ -166,7 +166,7 @@ def _potential(wish: _Wish) -> Figure | SubFigure:
 
 
 def _answer(model: Model, x: Values) -> str:
-    if np.isinf(model.spike_times(x)).all():
+    if np.isinf(model.z_out(x)).all():
         return "no output neuron fires"
     return f"answered {model.classes[int(model.predict(x)[0])]}"
 

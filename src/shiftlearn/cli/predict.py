@@ -141,7 +141,7 @@ def rows(names: Sequence[str], model: Model, values: Values) -> list[Row]:
     Raises:
         InputError: values that the model does not take.
     """
-    times = torch.from_numpy(model.spike_times(values))
+    times = torch.from_numpy(model.z_out(values))
     labels = first_to_fire(times)
     scores = spike_time_scores(times, model.recipe.beta, model.recipe.readout)
     result: list[Row] = []

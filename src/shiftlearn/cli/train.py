@@ -39,20 +39,20 @@ class Plan:
     folds: int | None = None
     repeats: int | None = None
     compare: bool = True
-    repeat: int | None = None
+    networks: int | None = None
 
     def check(self, device: str, processes: int) -> None:
         """InputError where this cannot be."""
         if self.repeats is not None and self.folds is None:
-            raise InputError("--repeats needs --folds: it counts the partitions of a cross-validation")
-        if self.repeat is not None and self.folds is not None:
-            raise InputError("--repeat (of XOR) and --folds (of a table) exclude each other")
-        if (self.folds or self.repeat) is None:
+            raise InputError("--repeats needs --folds: it counts the partitions of a cross-validation (for many networks of XOR: --networks)")
+        if self.networks is not None and self.folds is not None:
+            raise InputError("--networks (of XOR) and --folds (of a table) exclude each other")
+        if (self.folds or self.networks) is None:
             return
         if device != "cpu":
-            raise InputError(f"--folds and --repeat run on the CPU, got --device {device}")
+            raise InputError(f"--folds and --networks run on the CPU, got --device {device}")
         if processes > 1:
-            raise InputError(f"--folds and --repeat run in one process, got {processes}")
+            raise InputError(f"--folds and --networks run in one process, got {processes}")
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def _job(
     if resume is not None and (given or plan != Plan(compare=plan.compare)):
         raise InputError(
             "--resume goes by the settings of the run: leave out --set, --epochs, --seed, --out, --time-unit, --target "
-            "and what else is about CSV files, --folds, --repeats and --repeat"
+            "and what else is about CSV files, --folds, --repeats and --networks"
         )
     if resume is not None:
         folder = Path(resume)
@@ -127,7 +127,7 @@ def _job(
         if config.folds:
             plan = Plan(config.folds, config.repeats, config.compare)
         elif config.repeats:
-            plan = Plan(repeat=config.repeats)
+            plan = Plan(networks=config.repeats)
         return _Job(config.recipe, config.seed, folder, claim, plan, metrics=metrics)
     assert name is not None
     seed = seed or 0
@@ -144,8 +144,8 @@ def _board(job: _Job, log: str | None) -> callbacks.TensorBoard | None:
         return None
     if log != "tensorboard":
         raise unknown_name("--log", log, ["tensorboard"])
-    if (job.plan.folds or job.plan.repeat) is not None:
-        raise InputError("--log follows the epochs of one network: leave it out with --folds and --repeat")
+    if (job.plan.folds or job.plan.networks) is not None:
+        raise InputError("--log follows the epochs of one network: leave it out with --folds and --networks")
     return callbacks.TensorBoard(job.folder)
 
 
@@ -194,8 +194,8 @@ def _run(
             if plan.folds is not None:
                 repeats = 1 if plan.repeats is None else plan.repeats
                 metrics = cross_validate(recipe, job.claim, seed, plan.folds, repeats, watch, plan.compare, ready)
-            elif plan.repeat is not None:
-                metrics = repeat(recipe, job.claim, seed, plan.repeat, watch, ready)
+            elif plan.networks is not None:
+                metrics = repeat(recipe, job.claim, seed, plan.networks, watch, ready)
             elif resume:
                 metrics = run.resume(job.claim, watch, device, data_dir, world, ready)
             else:

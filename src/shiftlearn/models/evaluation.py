@@ -63,7 +63,7 @@ class Evaluation:
 def evaluate(model: Model, task: tasks.Task, split: Literal["train", "test"] = "test") -> Evaluation:
     """Run a model on a split of its dataset, as :func:`task_of` reads it."""
     chosen = task.train if split == "train" else task.test
-    return judge(model.spike_times(task.take(chosen)), task.labels[chosen], model.recipe)
+    return judge(model.z_out(task.take(chosen)), task.labels[chosen], model.recipe)
 
 
 def judge(times: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], recipe: Recipe) -> Evaluation:

@@ -64,8 +64,8 @@ class Model:
             (lambda spikes: spikes) if recipe.spike_trains else of_recipe(recipe, dense)
         )
 
-    def spike_times(self, x: Array | Sequence[Column] | Spikes) -> npt.NDArray[np.float32]:
-        """(n, classes) z of the output neurons, inf for silence; ``x`` as in :meth:`predict`."""
+    def z_out(self, x: Array | Sequence[Column] | Spikes) -> npt.NDArray[np.float32]:
+        """(n, classes) z = exp(t / τ) of the output neurons, inf for silence; ``x`` as in :meth:`predict`. log z is t / τ."""
         times: npt.NDArray[np.float32] = self.fire(self.values(x)).numpy()
         return times
 
@@ -92,12 +92,12 @@ class Model:
         Raises:
             InputError: another shape, dtype or range.
         """
-        labels: npt.NDArray[np.int64] = first_to_fire(torch.from_numpy(self.spike_times(x))).numpy()
+        labels: npt.NDArray[np.int64] = first_to_fire(torch.from_numpy(self.z_out(x))).numpy()
         return labels
 
     def predict_proba(self, x: Array | Sequence[Column] | Spikes) -> npt.NDArray[np.float32]:
         """(n, classes) softmax of −β z, or −β t: scores that sum to 1, not calibrated probabilities."""
-        times = torch.from_numpy(self.spike_times(x))
+        times = torch.from_numpy(self.z_out(x))
         scores: npt.NDArray[np.float32] = spike_time_scores(times, self.recipe.beta, self.recipe.readout).numpy()
         return scores
 

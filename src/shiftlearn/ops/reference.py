@@ -127,6 +127,40 @@ def first_spike(z: Tensor, channel: Tensor, offsets: Tensor, rest: Tensor, shift
     return u.reshape(shape), count.reshape(shape), drive.reshape(shape)
 
 
+def narrow_first_spike(z: Tensor, shift: Tensor, slots: int = 16) -> Tensor:
+    """u (batch, out) of dense (batch, in) z that nobody sorted: the readable form of cpu/narrow_impl.hpp.
+
+    Inputs are put into slots of time. Where no neuron can fire before a slot ends, even if all positive weights came at
+    its beginning, the slot's inputs are summed in any order; otherwise they are sorted and processed one by one.
+    """
+    u = z.new_full((len(z), shift.shape[1]), math.inf)
+    for row, times in enumerate(z):
+        listed = times.isfinite()
+        now = times.min()
+        slot = torch.where(listed, (times - now) / (times[listed].max() - now) * slots, 0).nan_to_num(0).long()
+        total = shift.new_full((shift.shape[1],), -THRESHOLD)  # Σ w − θ
+        excess = -now * torch.ones_like(total)  # total · now − Σ w z, below 0 until the neuron fires
+
+        for members in (((slot == k) & listed).nonzero()[:, 0] for k in range(slots + 1)):
+            if not len(members):
+                continue
+            weight, end = shift[members], times[members].max()
+            rising = total.clamp_min(0) + weight.clamp_min(0).sum(0)
+            if ((excess + rising * (end - now) < 0) | u[row].isfinite()).all():
+                excess += total * (end - now) + (weight * (end - times[members])[:, None]).sum(0)
+                total += weight.sum(0)
+                now = end
+                continue
+            for i in members[times[members].argsort()]:
+                fires = (excess + total * (times[i] - now) >= 0) & u[row].isinf()
+                u[row] = torch.where(fires, now - excess / total, u[row])
+                excess += total * (times[i] - now)
+                total += shift[i]
+                now = times[i]
+        u[row] = torch.where((total > 0) & u[row].isinf(), now - excess / total, u[row])
+    return u
+
+
 def plasticity(
     z: Tensor,
     channel: Tensor,

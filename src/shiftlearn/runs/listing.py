@@ -14,13 +14,11 @@ from typing import Any
 from .. import recipes
 from ..errors import InputError, unknown_name
 from ..models.stored import CONFIG, WEIGHTS, read_config
-from .results import LOG, read_log, read_metrics
+from .results import FIGURES, LOG, read_log, read_metrics
 
 __all__ = ["SORTS", "arrange", "find", "read"]
 
 Row = dict[str, Any]
-
-_FIGURES = ("test_accuracy", "accuracy_mean", "success_rate")  # what metrics.json is about
 
 
 def find(root: Path) -> Iterator[Path]:
@@ -60,7 +58,7 @@ def read(folder: Path) -> Row:
             raise InputError(f"{folder / LOG} is damaged: {key} must be a number, got {last[key]!r}")
     recipe = config.recipe
     name, changed = _origin(recipe)
-    figures = [metrics[key] for key in _FIGURES if key in metrics] if metrics else []
+    figures = [metrics[key] for key in FIGURES if key in metrics] if metrics else []
     files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
     written = max(path.stat().st_mtime for path in files)
     return {

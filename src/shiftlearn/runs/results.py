@@ -22,7 +22,7 @@ METRICS, LOG = "metrics.json", "metrics.jsonl"
 PREDICTIONS = "test_predictions.csv"
 RESULTS = (PREDICTIONS, "confusion_matrix.csv", "classes.csv", "roc.csv", "repeats.csv")
 # What the summary of each kind of run is about, and the numbers that go with it.
-_FIGURES = {
+FIGURES = {
     "test_accuracy": ("test_samples", "silent_samples", "tied_samples"),
     "accuracy_mean": ("accuracy_sd", "folds", "repeats", "test_samples", "silent_samples", "tied_samples"),
     "success_rate": ("repeats", "solved", "solved_at_the_end", "frozen", "frozen_unsolved"),
@@ -45,8 +45,8 @@ def read_metrics(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         metrics = json.loads(path.read_text(encoding="utf-8"))
-        kind = next(key for key in _FIGURES if key in metrics)
-        for key in (kind, *_FIGURES[kind], "train_seconds", "epochs", "seed"):
+        kind = next(key for key in FIGURES if key in metrics)
+        for key in (kind, *FIGURES[kind], "train_seconds", "epochs", "seed"):
             metrics[key] + 0
         for key in _OTHERS[kind]:
             metrics[key]

@@ -46,11 +46,11 @@ def repeat(
         InputError: the folder is in use, the recipe is not one of XOR, or ``repeats`` is not from 1 to 10,000.
     """
     if recipe.dataset != "xor":
-        raise InputError(f"--repeat is for xor, got {recipe.dataset}; for a table use --folds and --repeats")
+        raise InputError(f"--networks is for xor, got {recipe.dataset}; for a table use --folds and --repeats")
     if recipe.validation:
         raise InputError(f"validation is not held out from repeated runs, got {recipe.validation}")
     if not 1 <= repeats <= _MEMBERS:
-        raise InputError(f"--repeat must be from 1 to {_MEMBERS}, got {repeats}")
+        raise InputError(f"--networks must be from 1 to {_MEMBERS}, got {repeats}")
     require_ensemble(recipe)
     task = tasks.read(recipe, seed, None, ["train"])
     recipe = tasks.fitted(recipe, task, None)

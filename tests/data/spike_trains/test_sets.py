@@ -231,7 +231,7 @@ def test_it_learns_from_a_users_spike_trains(tmp_path: Path) -> None:
     events = to_events(own, cue=True)
     for layer in model.network:
         events = ops.fire(events, layer.shift, layer.delay)
-    assert np.array_equal(events.detach().numpy(), model.spike_times(own))
+    assert np.array_equal(events.detach().numpy(), model.z_out(own))
     assert np.array_equal(model.predict(to_events(own, cue=True)), model.predict(own))
     unlabelled = dataclasses.replace(own, target=np.full(len(own), -1))
     assert np.array_equal(model.predict(unlabelled), model.predict(own))

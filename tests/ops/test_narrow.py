@@ -130,6 +130,21 @@ def check(problem: Dense, dtype: torch.dtype) -> float:
     return sure.mean() if sure.size else 1.0
 
 
+@pytest.mark.parametrize("inhibited", [0.0, 0.05])
+def test_the_readable_form(inhibited: float) -> None:
+    """Of spikes that are summed slot by slot, beside spikes that are walked in order."""
+    rng = np.random.default_rng(0)
+    z = np.exp(rng.uniform(0, 1, (6, 80)))
+    z[:, :9], z[1, 20:] = math.inf, math.inf
+    problem = Dense(z, rng.normal(0.03, 0.03 + inhibited, (80, 4)))
+    got = reference.narrow_first_spike(problem.tensor(), problem.weight(), slots=8)
+    events = problem.events()
+    u, _, _ = reference.first_spike(events.z, events.channel, events.offsets, events.rest, problem.weight())
+    torch.testing.assert_close(got, u, rtol=1e-12, atol=0)
+    assert 0.5 < u.isfinite().double().mean() <= 1
+    torch.testing.assert_close(fire(problem, torch.float64)[0], u, rtol=1e-11, atol=0)
+
+
 def test_threads_change_no_bit(threads: None) -> None:
     problem, results = crowd(1, 70, 400, 10), []
     for count in (1, 2, 4):
