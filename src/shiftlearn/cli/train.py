@@ -44,7 +44,9 @@ class Plan:
     def check(self, device: str, processes: int) -> None:
         """InputError where this cannot be."""
         if self.repeats is not None and self.folds is None:
-            raise InputError("--repeats needs --folds: it counts the partitions of a cross-validation (for many networks of XOR: --networks)")
+            raise InputError(
+                "--repeats needs --folds: it counts partitions of a cross-validation (many networks of XOR: --networks)"
+            )
         if self.networks is not None and self.folds is not None:
             raise InputError("--networks (of XOR) and --folds (of a table) exclude each other")
         if (self.folds or self.networks) is None:

@@ -65,7 +65,7 @@ class Model:
         )
 
     def z_out(self, x: Array | Sequence[Column] | Spikes) -> npt.NDArray[np.float32]:
-        """(n, classes) z = exp(t / τ) of the output neurons, inf for silence; ``x`` as in :meth:`predict`. log z is t / τ."""
+        """(n, classes) z = exp(t / τ) of the output neurons, inf for silence; ``x`` as in :meth:`predict`."""
         times: npt.NDArray[np.float32] = self.fire(self.values(x)).numpy()
         return times
 

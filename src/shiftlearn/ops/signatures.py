@@ -81,11 +81,8 @@ def first_spike(
 ) -> tuple[Tensor, Tensor, Tensor]:
     *lead, inputs, outputs = _weight("shift", shift)
     events(z, channel, offsets, rest, inputs)
-    members = math.prod(lead)
-    if rest.numel() % max(members, 1):
-        raise InputError(f"the {rest.numel()} rows of the events do not divide among {members} members of shift")
     array("shift", shift, shift.shape, z.dtype)
-    size = *lead, rest.numel() // max(members, 1), outputs
+    size = *lead, rows_of_member(rest, lead), outputs
     return shift.new_empty(size), shift.new_empty(size, dtype=torch.int32), shift.new_empty(size)
 
 
@@ -161,6 +158,14 @@ def cross_entropy(
     if weight is not None:
         array("weight", weight, z.shape[:1], z.dtype)
     return z.new_empty(()), z.new_empty(z.shape), z.new_empty(z.shape[0])
+
+
+def rows_of_member(rest: Tensor, lead: Sequence[int]) -> int:
+    """How many rows of events each member of an ensemble of shape ``lead`` has."""
+    members = max(math.prod(lead), 1)
+    if rest.numel() % members:
+        raise InputError(f"the {rest.numel()} rows of the events do not divide among {members} members of shift")
+    return rest.numel() // members
 
 
 def _sorted(like: Tensor, rows: int, inputs: int) -> Events:

@@ -156,7 +156,7 @@ def forward(
         batch, given = dense.shape[-2], [dense, 0, 0, 0, 0, 0]
     else:
         checks.events(*events, inputs)
-        batch, given = events[3].numel() // members, [0, *events, events[0].numel()]
+        batch, given = signatures.rows_of_member(events[3], lead), [0, *events, events[0].numel()]
     isa = _kernels.set_in_use()  # the trace's size, layout and content are of one set, even if another takes its place
     dimensions = members * batch, inputs, outputs
     size = run("trace_bytes", shift.dtype, [isa], [], events is not None, *dimensions, keep)
