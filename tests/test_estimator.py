@@ -61,7 +61,7 @@ UNTUNED = {
     "blobs": lambda: datasets.make_blobs(400, 6, centers=6, cluster_std=4.0, random_state=21),
     "moons": lambda: datasets.make_moons(400, noise=0.25, random_state=21),
 }
-QUICK = ("friedman3", "quantiles", "moons")
+QUICK = ("quantiles", "moons")
 
 
 @pytest.mark.parametrize("table", [x if x in QUICK else pytest.param(x, marks=pytest.mark.slow) for x in UNTUNED])

@@ -85,7 +85,7 @@ class SpikeEvents:
         checks.layout(z, channel, offsets, num_channels, rest)
         if rest is None:
             rest = z.new_full((offsets.numel() - 1,), math.inf)
-        checks.content(z, channel.long(), offsets.long(), num_channels, rest)
+        checks.content(z, channel, offsets.long(), num_channels, rest)  # a huge channel is not copied before
         self.z = z.contiguous()
         self.channel = channel.to(torch.int32).contiguous()
         self.offsets = offsets.to(torch.int64).contiguous()
