@@ -226,7 +226,16 @@ def set_by_parameter(layer: ShiftLinear) -> None:
     layer.delay = nn.Parameter(torch.full_like(layer.delay, 0.3))
 
 
-@pytest.mark.parametrize("lower", [set_by_fill, set_by_data, set_by_parameter])
+def set_by_parameter_at_the_same_address(layer: ShiftLinear) -> None:
+    """As the allocator may give it."""
+    layer.delay = nn.Parameter(torch.ones_like(layer.delay))
+    layer.look_at_delays()
+    values = layer.delay.detach().numpy()
+    values[:] = 0.3
+    layer.delay = nn.Parameter(torch.from_numpy(values))
+
+
+@pytest.mark.parametrize("lower", [set_by_fill, set_by_data, set_by_parameter, set_by_parameter_at_the_same_address])
 @pytest.mark.parametrize("kind", ["linear", "convolution"])
 def test_a_factor_below_1_warns_once(kind: str, lower: Callable[[ShiftLinear], None]) -> None:
     def layer(**options: bool) -> ShiftLinear:

@@ -74,7 +74,7 @@ class ShiftLinear(nn.Module):
     feedback_weight: Tensor | None
     delay_tau: float | Sequence[float] | Tensor
     published_delays: bool
-    _seen: tuple[int, int] | None = None  # address and version of the delays that were last looked at
+    _seen: tuple[Tensor, int, int] | None = None  # the delays that were last looked at, their address and version
     _warned = False
 
     def __init__(
@@ -127,9 +127,9 @@ class ShiftLinear(nn.Module):
         """Warn once of a delay factor below 1, unless ``published_delays``; only on the CPU, where one can look."""
         if self.published_delays or self._warned or not plain(self.delay):
             return
-        if self._seen == (seen := _state(self.delay)):
+        if self._has_seen(self.delay):
             return
-        self._seen = seen
+        self._seen = _state(self.delay)
         if 0 < (least := self.delay.detach().min().item()) < 1:  # one of 0 or less is an error
             self._warned = True
             warnings.warn(
@@ -139,6 +139,12 @@ class ShiftLinear(nn.Module):
                 RunWarning,
                 stacklevel=5,
             )
+
+    def _has_seen(self, delay: Tensor) -> bool:
+        """Whether it is the tensor that was last looked at, unchanged. Kept, it leaves its address to no other."""
+        return (
+            self._seen is not None and self._seen[0] is delay and self._seen[1:] == (delay.data_ptr(), _version(delay))
+        )
 
     def project_delays(self) -> None:
         """Set delay factors below 1 to 1."""
@@ -180,9 +186,13 @@ class ShiftLinear(nn.Module):
         return f"{self.in_features}, {self.out_features}, rule={self.rule!r}, feedback={self.feedback!r}{members}"
 
 
-def _state(x: Tensor) -> tuple[int, int]:
-    """What changes when a tensor's values do, but for what is done to them through ``x.data``."""
-    return x.data_ptr(), 0 if x.is_inference() else x._version
+def _state(x: Tensor) -> tuple[Tensor, int, int] | None:
+    """What changes when a tensor's values do, except through ``x.data``; None if it is computed."""
+    return (x, x.data_ptr(), _version(x)) if x.is_leaf else None
+
+
+def _version(x: Tensor) -> int:
+    return 0 if x.is_inference() else x._version
 
 
 def _factors(delay_tau: float | Sequence[float] | Tensor) -> Tensor:
